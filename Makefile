@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` lists what there is. Everything is installed into .venv/, nothing outside the repository is changed.
+
+PYTHON ?= python3
+# Package index for PyTorch alone; empty means pip's own, whose Linux build brings CUDA (gigabytes).
+TORCH_INDEX_URL ?=
+TORCH_VERSION ?= 2.13.0
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+export TORCH_INDEX_URL
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CONSTRAINTS := requirements/constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo up test check images constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.runtime ## Make .venv/ with everything that the nodes, the command line and the demo need
+
+demo: .venv/.runtime ## Start edge, channel and cloud, send photographs through them, stop them
+	$(BIN)/spikelink demo
+
+up: .venv/.runtime ## Start edge (8001), channel (8002) and cloud (8003) on loopback until Ctrl-C
+	$(BIN)/spikelink up
+
+test: .venv/.dev ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: .venv/.dev ## Lint, formatting and types: ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+images: ## Build the container images
+	$(COMPOSE) build
+
+constraints: .venv/.dev ## Pin all that is installed now in requirements/constraints.txt
+	{ sed '/^#/!d' $(CONSTRAINTS); $(PIP) freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > $(CONSTRAINTS).new
+	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+	touch .venv/.runtime .venv/.dev
+
+clean: ## Remove .venv/ and caches; data, runs and weights stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'SpikeLink needs Python 3.11 or newer: make PYTHON=python3.11 ...' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# PyTorch comes first and alone: TORCH_INDEX_URL says where it is from, and nothing else is. SpikingJelly asks for
+# torchvision and torchaudio, which its neurons do not need.
+.venv/.runtime: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
+	$(PIP) install --no-deps $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)') 'torch==$(TORCH_VERSION)'
+	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[node,edge,cloud,models,demo,reproduce]'
+	$(PIP) install --constraint $(CONSTRAINTS) --no-deps spikingjelly
+	touch $@
+
+.venv/.dev: .venv/.runtime
+	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@

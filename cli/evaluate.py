@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink evaluate``: accuracy and bandwidth of a trained profile on CIFAR-100, through the in-process link."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.failures import CommandError
+from cli.options import DATA, DataPath
+from cli.terminal import output
+
+if TYPE_CHECKING:
+    from experiments.data.cifar100 import Split
+    from experiments.evaluation.run import Evaluation
+
+PAPER_BERS = "0,0.05,0.1,0.15,0.2,0.25,0.3"
+
+
+def evaluate(  # noqa: PLR0913  # typer makes one option of each parameter
+    data: DataPath = DATA,
+    profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    bers: Annotated[str, typer.Option(help="Crossover probabilities, comma-separated.")] = PAPER_BERS,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    images: Annotated[int | None, typer.Option(min=1, help="Only so many images, the first by id.")] = None,
+    bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="bfloat16 autocast.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
+    runs: Annotated[Path, typer.Option(envvar="SPIKELINK_RUNS", help="Where finished pieces are kept.")] = Path("runs"),
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Choose the thresholds (validation only) and store them.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+) -> None:
+    """Accuracy, bandwidth and rounds by system and BER."""
+    from cli.measuring_progress import MeasuringProgress
+    from experiments.data.cifar100 import DataSetMissingError
+    from experiments.evaluation import run
+    from experiments.evaluation.parts import Spec
+    from models.profiles import PROFILES
+    from models.weights import WeightsError
+
+    if profile not in PROFILES:
+        raise CommandError(f"there is no profile {profile!r}: there are {', '.join(PROFILES)}")
+    if split not in ("test", "validation"):
+        raise CommandError(f"--split is test or validation, not {split!r}")
+    chosen_split: Split = "test" if split == "test" else "validation"
+    spec = Spec(profile, device=device, bf16=bf16)
+    options = run.EvaluationOptions(
+        spec, data, chosen_split, parse_bers(bers), seed, images, runs, count_workers(workers, device)
+    )
+    try:
+        if calibrate:
+            run.may_calibrate(options)
+        with MeasuringProgress() as progress:
+            by_ber = run.measured(options, progress)
+        thresholds = run.calibrate(options, by_ber) if calibrate else spec.manifest().thresholds
+    except (DataSetMissingError, WeightsError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    evaluation = run.summarise(by_ber, thresholds, PROFILES[profile].harq)
+    _show(evaluation)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(run.as_json(options, evaluation), indent=1) + "\n")
+
+
+def count_workers(asked: int | None, device: str) -> int:
+    """As many processes as asked for; otherwise one a core, and one on a GPU."""
+    return asked or (1 if device == "cuda" else os.cpu_count() or 1)
+
+
+def parse_bers(text: str) -> tuple[float, ...]:
+    """Raises CommandError."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise CommandError(f"--bers is a comma-separated list of numbers, not {text!r}") from None
+    if not all(0 <= value <= 0.5 for value in values):
+        raise CommandError("a BER lies in 0..0.5")
+    return values
+
+
+def _show(evaluation: "Evaluation") -> None:
+    from rich.table import Table
+
+    images, backbone = evaluation.points[0].images, evaluation.backbone_accuracy
+    title = f"{images:,} images; the backbone without a link: {backbone:.2f} %"
+    table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+    for name in ("system", "theta, t", "BER", "accuracy %", "95 %: +-", "mean bits", "rounds"):
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
+    for point in evaluation.points:
+        knob = f"{point.theta:.3f}" if point.theta is not None else f"t={point.t}"
+        figures = (point.accuracy, point.half_width, point.bandwidth_bits, point.mean_rounds)
+        table.add_row(point.system, knob, f"{point.ber:.2f}", *(f"{figure:.2f}" for figure in figures))
+    output().print(table)

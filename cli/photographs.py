@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real pictures for the demonstration: photographs inside scikit-image's package, and CIFAR-100's test images."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Box = tuple[int, int, int, int]
+
+#: Files that the wheel itself carries: the class of CIFAR-100 that each shows, and the square around it (left, top,
+#: right, bottom). An object fills its picture in CIFAR-100 and not in these: uncropped, one of the four is recognised.
+#: The squares were drawn by hand once, after that was seen, and not adjusted since.
+_FILES: Final[dict[str, tuple[str, Box]]] = {
+    "rocket.jpg": ("rocket", (179, 118, 469, 408)),
+    "coffee.png": ("cup", (150, 5, 430, 285)),
+    "astronaut.png": ("woman", (127, 0, 327, 200)),
+    "motorcycle_left.png": ("motorcycle", (140, 0, 640, 500)),
+}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture and what it shows."""
+
+    path: Path
+    label: str
+    box: Box
+
+    def cropped(self) -> bytes:
+        """The square around the object, as a PNG file."""
+        from PIL import Image
+
+        with Image.open(self.path) as image:
+            return _png(image.crop(self.box))
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Some of CIFAR-100's test images as PNG files in memory, with the block of noise that belongs to each."""
+
+    pngs: list[bytes]
+    class_indices: list[int]
+    blocks: list[int]
+
+    def batches(self, size: int) -> Iterator["TestImages"]:
+        for start in range(0, len(self.pngs), size):
+            cut = slice(start, start + size)
+            yield TestImages(self.pngs[cut], self.class_indices[cut], self.blocks[cut])
+
+
+def photographs() -> list[Photograph]:
+    """The photographs, where scikit-image is installed; it is not imported. Raises CommandError."""
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise CommandError("the photographs come with scikit-image: pip install 'spikelink[demo]'")
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        raise CommandError(f"this scikit-image lacks {', '.join(missing)} in {folder}: install scikit-image==0.26.0")
+    return [Photograph(folder / name, label, box) for name, (label, box) in _FILES.items()]
+
+
+def draw_test_images(folder: Path, count: int) -> TestImages:
+    """The ``count`` test images whose ids come first, which no archive's order decides. Raises CommandError."""
+    from PIL import Image
+
+    from experiments.data.cifar100 import DataSetMissingError, load
+    from experiments.data.split import noise_block
+
+    try:
+        images = load(folder, "test")
+    except DataSetMissingError as error:
+        raise CommandError(str(error)) from None
+    ids = images.ids()
+    rows = sorted(range(len(images)), key=ids.__getitem__)[:count]
+    return TestImages(
+        [_png(Image.fromarray(images.images_NCHW[row].transpose(1, 2, 0))) for row in rows],
+        [int(images.labels_N[row]) for row in rows],
+        [noise_block(ids[row]) for row in rows],
+    )
+
+
+def _png(image: "Image.Image") -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()

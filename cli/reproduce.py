@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink reproduce``: the paper's figures and tables, and those beyond, from the weights to the page."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cli.evaluate import PAPER_BERS, count_workers, parse_bers
+from cli.failures import CommandError
+from cli.options import DATA, DataPath
+from cli.terminal import output
+
+if TYPE_CHECKING:
+    from experiments.reproduction.reproduce import Options
+
+#: What the extra ``reproduce`` brings.
+_NEEDED: Final = ("jinja2", "matplotlib", "scipy")
+
+
+def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
+    data: DataPath = DATA,
+    profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
+    bers: Annotated[str, typer.Option(help="Crossover probabilities, comma-separated, 0 among them.")] = PAPER_BERS,
+    seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = 5,
+    images: Annotated[int | None, typer.Option(min=1, help="Only so many images of each split, to try it out.")] = None,
+    ldpc: Annotated[bool, typer.Option("--ldpc/--no-ldpc", help="The LDPC baseline, which takes longest.")] = True,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
+    runs: Annotated[Path, typer.Option(envvar="SPIKELINK_RUNS", help="Where finished pieces are kept.")] = Path("runs"),
+    docs: Annotated[Path, typer.Option(help="Gets results.md, and JSON and figures in results/.")] = Path("docs"),
+    figures_only: Annotated[
+        bool, typer.Option("--figures-only", help="Draw and write from the JSON alone: no weights, no data.")
+    ] = False,
+    sample_only: Annotated[
+        bool, typer.Option("--sample-only", help="Only the small sample that continuous integration repeats.")
+    ] = False,
+) -> None:
+    """Measure, and draw every figure and table of the paper and beyond."""
+    needed = [name for name in _NEEDED if find_spec(name) is None]
+    if needed:
+        raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
+    if not figures_only:
+        from experiments.evaluation.parts import Spec
+        from experiments.reproduction.reproduce import Options
+
+        spec = Spec(profile, device=device)
+        chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, device), runs, docs / "results")
+        _measure(Options(spec, data, *chosen, images, images, ldpc), sample_only)
+    if not sample_only:
+        _draw(docs)
+
+
+def _measure(options: "Options", sample_only: bool) -> None:
+    from cli.measuring_progress import MeasuringProgress
+    from experiments.data.cifar100 import DataSetMissingError
+    from experiments.reproduction import reproduce as run
+    from models.profiles import PROFILES
+    from models.weights import WeightsError
+
+    if options.spec.profile not in PROFILES:
+        raise CommandError(f"there is no profile {options.spec.profile!r}: there are {', '.join(PROFILES)}")
+    if min(options.bers) > 0:
+        raise CommandError("--bers needs 0, where thresholds are limited")
+    try:
+        with MeasuringProgress() as progress:
+            written = (run.write_sample if sample_only else run.reproduce)(options, progress)
+    except (DataSetMissingError, WeightsError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    except KeyboardInterrupt:
+        raise CommandError("interrupted: the same command goes on with what is not finished") from None
+    output().print(f"written to {written}", soft_wrap=True)
+
+
+def _draw(docs: Path) -> None:
+    from experiments.figures.draw import draw_profile
+    from experiments.figures.page import write_page
+    from experiments.figures.results import ResultsMissingError, profiles_in
+
+    try:
+        for folder in profiles_in(docs / "results"):
+            draw_profile(folder)
+        page = write_page(docs)
+    except ResultsMissingError as error:
+        raise CommandError(str(error)) from error
+    output().print(f"page and figures: {page}", soft_wrap=True)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node, as HTTP: requests out, typed answers in, and every failure as one of ``client.errors``."""
+
+import ipaddress
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from client.errors import (
+    NodeTimeoutError,
+    NodeUnreachableError,
+    NotAuthorizedError,
+    RequestRefusedError,
+    SpikeLinkError,
+    UnexpectedReplyError,
+    one_line,
+)
+from service.wire import NodeInfo, Problem, Readiness
+
+T = TypeVar("T")
+Query = dict[str, str]
+Parts = list[tuple[str, tuple[str, bytes, str]]]
+
+_CONNECT_S: Final = 5.0
+_READINESS: Final = TypeAdapter(Readiness)
+_INFO: Final = TypeAdapter(NodeInfo)
+_HEALTH: Final[TypeAdapter[dict[str, JsonValue]]] = TypeAdapter(dict[str, JsonValue])
+
+
+class Node:
+    """A connection to one node. Safe to share between threads; close it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        role: str = "node",
+        token: str | None = None,
+        timeout_s: float = 60.0,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.url = _checked(base_url)
+        self.role, self.timeout_s = role, timeout_s
+        self._http = httpx2.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
+            transport=transport,
+            # A proxy named in the environment leads out of this machine, never to a node on loopback.
+            trust_env=not is_loopback(self.url),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def health(self) -> dict[str, JsonValue]:
+        """``GET /healthz``: whether the process is alive."""
+        return self.request("GET", "/healthz", _HEALTH)
+
+    def ready(self) -> Readiness:
+        """``GET /readyz``. A node that cannot serve yet is an answer here, not an error."""
+        return self.request("GET", "/readyz", _READINESS, also=(503,))
+
+    def info(self) -> NodeInfo:
+        """``GET /v1/info``: profiles, weights, device, versions, store."""
+        return self.request("GET", "/v1/info", _INFO)
+
+    def request(
+        self, method: str, path: str, kind: TypeAdapter[T], *, json: JsonValue = None, also: tuple[int, ...] = ()
+    ) -> T:
+        """Send JSON or nothing; read the answer as ``kind``, also where its status is one of ``also``."""
+        return self._answer(self._http.build_request(method, path, json=json), kind, also)
+
+    def post_image(self, path: str, kind: TypeAdapter[T], query: Query, content: bytes, media_type: str) -> T:
+        """Send one image as the body."""
+        headers = {"Content-Type": media_type}
+        return self._answer(
+            self._http.build_request("POST", path, params=query, content=content, headers=headers), kind
+        )
+
+    def post_parts(self, path: str, kind: TypeAdapter[T], query: Query, parts: Parts) -> T:
+        """Send files as multipart/form-data."""
+        return self._answer(self._http.build_request("POST", path, params=query, files=parts), kind)
+
+    def _answer(self, request: httpx2.Request, kind: TypeAdapter[T], also: tuple[int, ...] = ()) -> T:
+        response = self._send(request)
+        if response.status_code != 200 and not (response.status_code in also and not _is_problem(response)):
+            raise self._refusal(response)
+        try:
+            return kind.validate_json(response.content)
+        except ValidationError:
+            raise self._foreign(f"its answer to {request.method} {request.url.path} has another form") from None
+
+    def _send(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return self._http.send(request)
+        except httpx2.ConnectTimeout:
+            raise NodeUnreachableError(f"{self} does not accept connections: is it running there?") from None
+        except httpx2.TimeoutException:
+            raise NodeTimeoutError(
+                f"{self} did not answer within {self.timeout_s:g} s: allow it more time, or look at its log"
+            ) from None
+        except httpx2.ConnectError:
+            raise NodeUnreachableError(f"nothing answers as the {self}: start it, or give its URL") from None
+        except (httpx2.RemoteProtocolError, httpx2.NetworkError):
+            raise NodeUnreachableError(f"{self} broke the connection off: has it stopped? Look at its log") from None
+        except httpx2.HTTPError as error:
+            raise NodeUnreachableError(f"{self} cannot be asked: {one_line(str(error))}") from None
+
+    def _refusal(self, response: httpx2.Response) -> SpikeLinkError:
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError:
+            return self._foreign(f"it answers {response.status_code} without a problem document")
+        message = f"{self} refuses: {one_line(problem.detail or problem.title)} (HTTP {response.status_code})"
+        wait_s = _seconds(response.headers.get("Retry-After"))
+        if wait_s is not None:
+            message += f"; try again in {wait_s:g} s"
+        kind = NotAuthorizedError if response.status_code in (401, 403) else RequestRefusedError
+        return kind(message, problem, wait_s)
+
+    def _foreign(self, what: str) -> UnexpectedReplyError:
+        return UnexpectedReplyError(f"{self} is no SpikeLink {self.role} of this version: {what}")
+
+    def __str__(self) -> str:
+        return f"{self.role} at {self.url}"
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # reading it is what checks it
+    except ValueError as error:
+        raise SpikeLinkError(f"{url!r} is no URL of a node: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SpikeLinkError(f"{url!r} is no URL of a node: write it like http://127.0.0.1:8001")
+    return url.rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_problem(response: httpx2.Response) -> bool:
+    return response.headers.get("Content-Type", "").startswith("application/problem+json")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isdecimal() else None

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained profile, loaded for measurements: which one, on which device, in which precision."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.inference import Inference, choose_device
+from models.profiles import PROFILES, Profile
+from models.receiver import Receiver
+from models.transmitter import Transmitter
+from models.weights import WEIGHTS_FOLDER, Manifest, load_cloud, load_edge, read_manifest
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a measuring process loads. ``device`` is cpu or cuda."""
+
+    profile: str
+    weights: Path = WEIGHTS_FOLDER
+    device: str = "cpu"
+    bf16: bool = False
+
+    @property
+    def dtype(self) -> str:
+        return "bfloat16" if self.bf16 else "float32"
+
+    def manifest(self) -> Manifest:
+        """Raises WeightsError where the profile is not trained."""
+        return read_manifest(self.profile, self.weights)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The two halves of a trained profile."""
+
+    profile: Profile
+    transmitter: Transmitter
+    receiver: Receiver
+
+
+def load_parts(spec: Spec) -> Parts:
+    """Both halves of a trained profile. Raises WeightsError, and ValueError where there is no such device."""
+    profile, manifest = PROFILES[spec.profile], spec.manifest()
+    inference = Inference(choose_device(spec.device), spec.bf16)
+    transmitter = Transmitter(load_edge(profile, manifest, spec.weights), inference)
+    return Parts(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))

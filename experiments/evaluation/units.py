@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units of measurement on disk: some images at one BER and seed, named by what they were made of, finished or absent.
+
+A unit's name is a hash of everything that its content depends on, so a run that is killed and repeated takes up what
+was finished, and other weights, images or versions can never be mistaken for these.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.outcomes import Columns
+from experiments.evaluation.parts import Spec
+from experiments.evaluation.passes import PASSES
+from models.parts import cloud_parts, edge_parts
+from models.profiles import PROFILES
+
+#: To be raised when a pass computes something else from the same weights and images.
+VERSION: Final = 1
+#: Images a unit: some ten seconds of work, which is what an interruption can cost.
+UNIT_IMAGES: Final = 250
+_SECONDS: Final = "seconds"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a unit is made of. ``images`` is the hash of ids and labels, in order."""
+
+    pass_name: str
+    ber: float
+    seed: int
+    images: str
+    setting: str
+
+    @property
+    def name(self) -> str:
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def setting_of(spec: Spec, pass_name: str) -> str:
+    """All else that a unit's content depends on: the weights of the pass, HARQ parameters, precision, device, torch."""
+    manifest, profile = spec.manifest(), PROFILES[spec.profile]
+    parts = sorted({*edge_parts(PASSES[pass_name]), *cloud_parts(PASSES[pass_name])})
+    weights = [f"{part} {manifest.parts[part].sha256}" for part in parts if part in manifest.parts]
+    facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, spec.device)
+    return " ".join(str(fact) for fact in (*facts, torch.__version__))
+
+
+def fingerprint(images: LabelledImages) -> str:
+    """The hash of ids and labels."""
+    lines = (f"{name} {label}\n" for name, label in zip(images.ids(), images.labels_N, strict=True))
+    return sha256("".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class UnitStore:
+    """A folder of finished units."""
+
+    folder: Path
+
+    def path(self, unit: Unit) -> Path:
+        return self.folder / unit.pass_name / f"{unit.name}.npz"
+
+    def has(self, unit: Unit) -> bool:
+        return self.path(unit).is_file()
+
+    def load(self, unit: Unit) -> Columns:
+        with np.load(self.path(unit), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files if name != _SECONDS}
+
+    def seconds(self, unit: Unit) -> float:
+        """What it took to compute, with the unit's share of what is done once for several."""
+        with np.load(self.path(unit), allow_pickle=False) as arrays:
+            return float(arrays[_SECONDS])
+
+    def save(self, unit: Unit, columns: Columns, seconds: float) -> None:
+        """Whole or not at all: the file has its name only when it is finished."""
+        path = self.path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {**columns, _SECONDS: np.float64(seconds)}
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(partial, path)

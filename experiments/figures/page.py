@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``docs/results.md`` from the JSON: tables generated, prose fixed, verdicts computed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from experiments.figures.beyond import SCORE_RULES
+from experiments.figures.claims import claims
+from experiments.figures.results import Results, Row, load_results, one, profiles_in, where
+from experiments.figures.style import look_of
+from experiments.figures.targets import bracket, first_accuracy, signed, targets
+
+_TEMPLATE: Final = "page.md.jinja"
+
+
+def write_page(docs: Path) -> Path:
+    """Write ``results.md`` about every profile in ``results/``. Raises ResultsMissingError."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, from our own JSON
+    )
+    sections = [_section(load_results(folder)) for folder in profiles_in(docs / "results")]
+    path = docs / "results.md"
+    path.write_text(environment.get_template(_TEMPLATE).render(sections=sections))
+    return path
+
+
+def _section(results: Results) -> dict[str, object]:
+    """What the template shows of a profile."""
+    return {
+        "results": results,
+        "passes": results.provenance["passes"],
+        "hours": sum(_cells(some) / some["images_per_second"] for some in results.provenance["passes"]) / 3600,
+        "claims": claims(results),
+        "targets": targets(results),
+        "first_accuracy": first_accuracy(results),
+        "fig4": _fig4(results),
+        "rates": _rates(results),
+        "table1": [_gaps(results, name) for name in results.thresholds],
+        "baselines": _baselines(results),
+        "auc": _auc(results),
+        "knowledge": results.similarity["cells"],
+        "energy": _energy(results),
+    }
+
+
+def _cells(some: Row) -> int:
+    """Images at every BER and seed; without noise one seed stands for all."""
+    return int(some["images"]) * sum(len(some["seeds"]) if ber > 0 else 1 for ber in some["bers"])
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _plain(bits: float) -> str:
+    return f"{bits:,.0f}"
+
+
+def _fig4(results: Results) -> str:
+    rows = []
+    for ber in results.shown_bers:
+        for cell in where(results.similarity["cells"], ber=ber):
+            figures = (cell["mean_estimate"], cell["mean_similarity"], cell["rmse"])
+            low, high = cell["accuracy_interval"]
+            accuracy = f"{cell['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+            rows.append([f"{ber:g}", str(cell["t"]), accuracy, *(f"{figure:.3f}" for figure in figures)])
+    return table(["BER", "t", "accuracy %", "mean estimate", "mean true similarity", "RMSE"], rows)
+
+
+def _rates(results: Results) -> str:
+    """Accuracy over bandwidth, a row a system and setting, a column a BER."""
+    rows = []
+    for name, setting in dict.fromkeys((row["system"], row["setting"]) for row in results.rates["points"]):
+        if name == "control":
+            continue
+        points = results.points(name, setting)
+        theta = points[0].get("theta")
+        said = setting if theta is None else f"{setting}, theta {theta:g}"
+        cells = {row["ber"]: f"{row['accuracy']:.2f} / {_plain(row['bandwidth_bits'])}" for row in points}
+        rows.append([look_of(name).label, said, *(cells.get(ber, "") for ber in results.bers)])
+    return table(["system", "setting", *(f"{ber:g}" for ber in results.bers)], rows)
+
+
+def _gaps(results: Results, name: str) -> dict[str, str]:
+    """A rule's gaps, a row a setting."""
+    cells = where(results.gaps["cells"], system=name)
+    axis = cells[0]["axis"]
+    rows = []
+    for setting in dict.fromkeys(cell["setting"] for cell in cells):
+        found = where(cells, setting=setting)
+        said = f"{setting}, theta {results.thresholds[name][setting]:g}"
+        rows.append([said, *(f"{signed(c[f'gap_{axis}'])} {bracket(c[f'interval_{axis}'])}" for c in found)])
+    mean = one(results.gaps["means"], system=name)
+    other = "true" if axis == "paper" else "paper"
+    summary = ", ".join(
+        f"{said} {signed(mean[f'gap_{kind}'])} {bracket(mean[f'interval_{kind}'])}"
+        for kind, said in ((axis, f"on the {axis} axis"), (other, f"on the {other} one"), ("control", "to the control"))
+    )
+    heading = ["setting", *(f"{ber:g}" for ber in results.bers)]
+    return {"name": look_of(name).label, "axis": axis, "table": table(heading, rows), "mean": summary}
+
+
+def _baselines(results: Results) -> str:
+    rows = []
+    for name, setting in dict.fromkeys((row["system"], row["setting"]) for row in results.gaps["baselines"]):
+        found = where(results.gaps["baselines"], system=name, setting=setting)
+        cells = {row["ber"]: f"{signed(row['gap_true'])} {bracket(row['interval_true'])}" for row in found}
+        rows.append([look_of(name).label, setting, *(cells.get(ber, "") for ber in results.bers)])
+    return table(["system", "setting", *(f"{ber:g}" for ber in results.bers)], rows)
+
+
+def _auc(results: Results) -> str:
+    scores = results.decisions["scores"]
+    rows = []
+    for name in dict.fromkeys(row["score"] for row in scores):
+        found = where(scores, score=name)
+        label = look_of(SCORE_RULES[name]).label
+        cells = ["-" if row["auc_by_t"][0] is None else f"{row['auc_by_t'][0]:.3f} / {row['ece']:.3f}" for row in found]
+        rows.append([label, *cells])
+    return table(["score of", *(f"{ber:g}" for ber in results.bers)], rows)
+
+
+def _energy(results: Results) -> str:
+    rows = []
+    for row in results.energy["sessions"]:
+        if row["ber"] not in (results.bers[0], *results.shown_bers):
+            continue
+        figures = [f"{row[side]['energy_pj'] / 1e9:.3f}" for side in ("edge", "cloud")]
+        synops = f"{(row['edge']['synop'] + row['cloud']['synop']) / 1e6:.2f}"
+        label = look_of(row["system"]).label
+        rows.append([label, row["setting"], f"{row['ber']:g}", f"{row['rounds']:.2f}", *figures, synops])
+    heading = ["system", "setting", "BER", "rounds", "edge, mJ", "cloud, mJ", "synaptic operations, million"]
+    return table(heading, rows)

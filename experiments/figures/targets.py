@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's own targets (DESIGN.md, section 8), each with the figure that was measured and a computed verdict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from experiments.figures.results import Results, Row, one, where
+
+PAPER_SYSTEM: Final = "snn-sc-harq"
+OWN_SYSTEM: Final = "snn-sc-margin-harq"
+_BACKBONE_AIM: Final = {"resnet18": 75.0, "resnet50": 77.81}
+_LOSS_AIMS: Final = {0.0: 1.5, 0.1: 2.0, 0.2: 3.0, 0.3: 6.0}
+_OWN_AIMS: Final = {0.2: 0.4, 0.3: 1.5}
+
+
+@dataclass(frozen=True)
+class Target:
+    """``holds`` is None where the figures at hand do not decide."""
+
+    claim: str
+    aim: str
+    found: str
+    holds: bool | None
+
+    @property
+    def verdict(self) -> str:
+        return {True: "holds", False: "does not hold", None: "not decided here"}[self.holds]
+
+
+def targets(results: Results) -> list[Target]:
+    """Row by row."""
+    rows: tuple[Callable[[Results], Target], ...] = (
+        _backbone, _loss, _default_bandwidth, _bandwidth_rises, _table1, _own_rule,
+        _knows_spearman, _knows_prior, _knows_more_than_p, _adapts, _pearson, _ldpc,
+    )  # fmt: skip
+    return [row(results) for row in rows]
+
+
+def signed(value: float, digits: int = 2) -> str:
+    return f"{value:+.{digits}f}"
+
+
+def bracket(interval: list[float]) -> str:
+    return f"[{interval[0]:+.2f}, {interval[1]:+.2f}]"
+
+
+def first_accuracy(results: Results) -> float | None:
+    """The backbone's test accuracy as first trained; None where joint fine-tuning replaced it and no copy is left."""
+    first = results.rates.get("first_backbone")
+    if first is not None:
+        return float(first["accuracy"])
+    tuned = "joint" in results.provenance["stages"]
+    return None if tuned else float(results.rates["backbone"]["accuracy"])
+
+
+def _backbone(results: Results) -> Target:
+    aim, found = _BACKBONE_AIM.get(results.profile), first_accuracy(results)
+    said = "not at hand" if found is None else f"{found:.2f} %"
+    shipped = f"as shipped {results.rates['backbone']['accuracy']:.2f} %"
+    holds = None if aim is None or found is None else found >= aim
+    return Target("backbone, test accuracy", f">= {aim} %", f"as first trained {said}; {shipped}", holds)
+
+
+def _loss(results: Results) -> Target:
+    found, aim = first_accuracy(results), " / ".join(f"{aim:g}" for aim in _LOSS_AIMS.values())
+    bers = [ber for ber in _LOSS_AIMS if ber in results.bers]
+    claim = f"lost by the link ({PAPER_SYSTEM}, default theta) at BER {' / '.join(f'{ber:g}' for ber in bers)}, points"
+    if found is None:
+        return Target(claim, f"<= {aim}", "the first backbone is not at hand", None)
+    lost = {ber: found - results.point(PAPER_SYSTEM, "default", ber)["accuracy"] for ber in bers}
+    said = " / ".join(signed(value) for value in lost.values())
+    return Target(claim, f"<= {aim}", said, all(lost[ber] <= _LOSS_AIMS[ber] for ber in bers))
+
+
+def _default_bandwidth(results: Results) -> Target:
+    low, high = (results.point(PAPER_SYSTEM, "default", ber)["bandwidth_bits"] for ber in _ends(results))
+    said = f"{low:,.0f} bits, {high - low:+,.0f} bits"
+    claim = f"default theta of {PAPER_SYSTEM}: mean bandwidth at the smallest BER, and more at the largest"
+    return Target(claim, "<= 2,592 bits, >= +500 bits", said, low <= 2592 and high - low >= 500)
+
+
+def _bandwidth_rises(results: Results) -> Target:
+    settings = results.gaps["settings"]
+    bits = [[row["bandwidth_bits"] for row in results.points(PAPER_SYSTEM, setting)] for setting in settings]
+    with_ber = all(low <= high for row in bits for low, high in pairwise(row))
+    with_theta = all(low <= high for column in zip(*bits, strict=True) for low, high in pairwise(column))
+    found = {True: "yes", False: "not everywhere"}
+    said = f"with BER: {found[with_ber]}; with theta: {found[with_theta]}"
+    return Target("mean bandwidth rises with BER and with theta", "yes", said, with_ber and with_theta)
+
+
+def _table1(results: Results) -> Target:
+    cells, mean = table1_cells(results, PAPER_SYSTEM)
+    axis = mean["axis"]
+    worse = [cell for cell in cells if cell[f"interval_{axis}"][1] < -0.11]
+    said = (
+        f"mean {signed(mean[f'gap_{axis}'])} {bracket(mean[f'interval_{axis}'])}; "
+        f"{len(worse)} of {len(cells)} cells wholly below -0.11"
+    )
+    claim = f"Table I: {PAPER_SYSTEM} minus Multi-rate at equal mean bandwidth, points"
+    return Target(claim, "mean >= 0, no cell wholly below -0.11", said, mean[f"gap_{axis}"] >= 0 and not worse)
+
+
+def _own_rule(results: Results) -> Target:
+    cells, mean = table1_cells(results, OWN_SYSTEM)
+    gap, interval = f"gap_{mean['axis']}", f"interval_{mean['axis']}"
+    default = {
+        ber: one(results.gaps["cells"], system=OWN_SYSTEM, setting="default", ber=ber)
+        for ber in _OWN_AIMS
+        if ber in results.bers
+    }
+    below = [cell for cell in cells if cell[interval][1] < 0]
+    said = ", ".join(f"{signed(cell[gap])} {bracket(cell[interval])} at BER {ber:g}" for ber, cell in default.items())
+    holds = all(cell[gap] >= _OWN_AIMS[ber] for ber, cell in default.items()) and not below
+    found = f"default theta: {said}; {len(below)} of {len(cells)} cells wholly below 0"
+    aim = "+0.4 at BER 0.2, +1.5 at 0.3, never below"
+    return Target(f"our rule ({OWN_SYSTEM}), same table, points", aim, found, holds)
+
+
+def _knows_spearman(results: Results) -> Target:
+    cells = where(results.similarity["cells"], ber=0.2)
+    if not cells:
+        return Target("Spearman of estimate and true similarity within (BER 0.2, t)", ">= 0.5", "", None)
+    values = [cell["spearman"] for cell in cells]
+    said = " / ".join(f"{value:.2f}" for value in values) + " at t = " + " / ".join(str(cell["t"]) for cell in cells)
+    return Target("Spearman of estimate and true similarity within (BER 0.2, t)", ">= 0.5", said, min(values) >= 0.5)
+
+
+def _knows_prior(results: Results) -> Target:
+    cells = results.similarity["cells"]
+    worse = sum(cell["spearman_shuffled"] < cell["spearman"] for cell in cells)
+    said = f"lower rank correlation in {worse} of {len(cells)} (BER, t) cells"
+    return Target("the estimate is worse with another image's K", "in all cells", said, worse == len(cells))
+
+
+def _knows_more_than_p(results: Results) -> Target:
+    mean = one(results.gaps["means"], system=PAPER_SYSTEM)
+    said = f"mean {signed(mean['gap_control'])} {bracket(mean['interval_control'])} points"
+    claim = f"{PAPER_SYSTEM} is better than a control policy that knows p and t alone"
+    return Target(claim, "> 0 at equal mean bandwidth", said, mean["interval_control"][0] > 0)
+
+
+def _adapts(results: Results) -> Target:
+    if 0.2 not in results.bers:
+        return Target("the policy adapts at the default theta and BER 0.2", ">= 2 values of t with 10 % each", "", None)
+    share = results.point(PAPER_SYSTEM, "default", 0.2)["share_by_t"]
+    said = " / ".join(f"{100 * value:.0f} %" for value in share) + " of the images end at t = t0..T"
+    holds = sum(value >= 0.1 for value in share) >= 2
+    return Target("the policy adapts at the default theta and BER 0.2", ">= 2 values of t with 10 % each", said, holds)
+
+
+def _pearson(results: Results) -> Target:
+    rows = [row for row in results.similarity["correlations"] if row["ber"] in results.shown_bers]
+    said = "; ".join(
+        f"{'-' if row['pearson_estimate'] is None else format(row['pearson_estimate'], '.3f')}"
+        f" at BER {row['ber']:g} (span {row['accuracy_span']:.2f} points)"
+        for row in rows
+    )
+    wide = [row for row in rows if row["accuracy_span"] > 1]
+    holds = all((row["pearson_estimate"] or 0) >= 0.95 for row in wide) if wide else None
+    aim = ">= 0.95 where the span > 1 point"
+    return Target("Pearson of mean similarity and accuracy over bandwidths", aim, said, holds)
+
+
+def _ldpc(results: Results) -> Target:
+    claim, aim = "LDPC baseline: cliff", "by BER 0.15"
+    points = {row["ber"]: row["accuracy"] for row in results.points("snn-sc-ldpc-harq")}
+    if not {0.0, 0.15} <= points.keys():
+        return Target(claim, aim, "", None)
+    said = f"{points[0.0]:.1f} % at BER 0, {points[0.15]:.1f} % at BER 0.15"
+    return Target(claim, aim, said, points[0.15] < points[0.0] / 2)
+
+
+def _ends(results: Results) -> tuple[float, float]:
+    return results.bers[0], results.bers[-1]
+
+
+def table1_cells(results: Results, system: str) -> tuple[list[Row], Row]:
+    """The 21 cells of a system, without those at its default theta, and their mean."""
+    settings = results.gaps["settings"]
+    cells = [cell for cell in where(results.gaps["cells"], system=system) if cell["setting"] in settings]
+    return cells, one(results.gaps["means"], system=system)

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Trains resnet50 on a GPU machine that has no network, in commands of less than 10 minutes: see README.md here.
+# Every command may be repeated: it goes on where it was, and leaves out what is done.
+#   prepare DATA            here: wheels and data shards into .h200/, which git ignores
+#   receive                 there: keep what was carried (.h200/part-N, .h200/wheels)
+#   backbone                there: the backbone; after LIMIT_S it ends with exit code 124: the same command again
+#   link                    there: codec, then joint fine-tuning; likewise
+#   rest                    there: SimNet and the baselines' codecs; likewise
+#   collect backbone|link DIR   there: the weights, in files of less than 16 MiB
+#   join DIR                here: what was collected, into WEIGHTS
+# IMAGES=N rehearses: so many images of each split, one epoch a stage.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+PYTHON=${PYTHON:-python3}
+STATE=${STATE:-/tmp/spikelink-h200}
+WEIGHTS=${WEIGHTS:-$STATE/weights}
+LIMIT_S=${LIMIT_S:-560}
+PARTS=${PARTS:-4}
+PROFILE=${PROFILE:-resnet50}
+# The machine's own torch serves; these are not on it.
+WHEELS='annotated-types|loguru|pydantic|pydantic_core|spikingjelly|typing-inspection|typing_extensions'
+
+if [[ -d $STATE/site ]]; then
+    export PYTHONPATH=$STATE/site${PYTHONPATH:+:$PYTHONPATH}
+fi
+
+prepare() {
+    local platforms=(manylinux_2_28_x86_64 manylinux_2_27_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64)
+    mkdir -p .h200/wheels
+    grep -E "^($WHEELS)==" requirements/constraints.txt | xargs "$PYTHON" -m pip download --no-deps \
+        --only-binary=:all: --python-version 3.12 --implementation cp "${platforms[@]/#/--platform=}" -d .h200/wheels
+    "$PYTHON" -m experiments.h200.shards pack "$1" .h200 "$PARTS"
+}
+
+receive() {
+    mkdir -p "$STATE/shards"
+    if [[ -d .h200/wheels ]]; then
+        "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$STATE/site" .h200/wheels/*.whl
+    fi
+    cp -r .h200/part-* "$STATE/shards/"
+}
+
+unpack() {
+    [[ -f $STATE/data/train.bin ]] || "$PYTHON" -m experiments.h200.shards unpack "$STATE/shards" "$STATE/data"
+}
+
+# train STAGE EPOCHS BATCH RATE MORE...
+train() {
+    local stage=$1 epochs=$2 batch=$3 rate=$4 few=() left_s=$((LIMIT_S - SECONDS))
+    shift 4
+    if [[ -f $STATE/$stage.done ]]; then return; fi
+    if ((left_s <= 0)); then exit 124; fi
+    if [[ -n ${IMAGES:-} ]]; then
+        epochs=1
+        few=(--images "$IMAGES")
+    fi
+    if [[ $stage != backbone ]]; then
+        few+=(--epochs "$epochs")
+    fi
+    unpack
+    # --resume begins anew where there is nothing to go on from.
+    timeout --signal=INT --kill-after=20 "$left_s" "$PYTHON" -m cli train "$stage" --profile "$PROFILE" --resume \
+        --checkpoint-minutes 1 --data "$STATE/data" --runs "$STATE/runs" --weights "$WEIGHTS" \
+        --batch "$batch" --learning-rate "$rate" ${few[@]+"${few[@]}"} "$@"
+    touch "$STATE/$stage.done"
+}
+
+collect() {
+    local parts=(edge head) folder=$2
+    if [[ $1 == link ]]; then
+        parts=(encoder reconstructor converter prior similarity)
+    fi
+    local files=("${parts[@]/#/$PROFILE/}")
+    mkdir -p "$folder"
+    tar -C "$WEIGHTS" -c "$PROFILE/manifest.json" "${files[@]/%/.safetensors}" | split -b 15M - "$folder/$1.tar."
+}
+
+join() {
+    mkdir -p "$WEIGHTS"
+    local kind
+    for kind in backbone link; do
+        cat "$1/$kind.tar."* | tar -C "$WEIGHTS" -x
+    done
+    "$PYTHON" -m experiments.h200.carried "$WEIGHTS/$PROFILE"
+}
+
+case ${1:-} in
+    prepare) prepare "$2" ;;
+    receive) receive ;;
+    backbone)
+        sizes=16:10,24:20,32:50
+        if [[ -n ${IMAGES:-} ]]; then sizes=16:1; fi
+        train backbone 0 512 0.5 --sizes "$sizes" --cutmix 0.5
+        ;;
+    link)
+        train codec 30 512 2e-3
+        train joint 10 256 1e-4
+        ;;
+    rest)
+        train simnet 10 512 1e-3
+        train noise-free-codec 20 512 2e-3
+        train cnn-1bit 30 512 2e-3
+        ;;
+    collect) collect "$2" "$3" ;;
+    join) join "$2" ;;
+    *)
+        sed -n '5,12s/^#   //p' "$0" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the figures were made of, and how fast: enough to repeat them, and to see when they do not fit the weights."""
+
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from experiments.evaluation.parts import Spec
+from experiments.reproduction.rates import Record
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A pass: how many images, which seeds and BERs, and its throughput.
+
+    Images are counted once at each BER and seed; ``images_per_second`` is that of one process of one thread.
+    """
+
+    name: str
+    split: str
+    images: int
+    bers: tuple[float, ...]
+    seeds: tuple[int, ...]
+    images_per_second: float
+
+
+def provenance(spec: Spec, passes: list[Passed]) -> Record:
+    """Weights, command, versions, machine and throughput."""
+    manifest = spec.manifest()
+    return {
+        "profile": spec.profile,
+        "weights_sha256": manifest.weights_sha256,
+        "thresholds": manifest.provenance.get("thresholds"),
+        "stages": sorted(manifest.provenance),
+        "command": shlex.join(["spikelink", *sys.argv[1:]]),
+        "passes": [{**vars(some), "bers": list(some.bers), "seeds": list(some.seeds)} for some in passes],
+        "dtype": spec.dtype,
+        "device": device_name(spec),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "versions": {
+            "spikelink": version("spikelink"),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def device_name(spec: Spec) -> str:
+    return torch.cuda.get_device_name() if spec.device == "cuda" else "cpu"
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

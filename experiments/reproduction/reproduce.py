@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink reproduce``: measure, choose the figures' thresholds on validation, and write all results as JSON."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from experiments.data import cifar100
+from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.measure import Listener, Plan, by_id, measure
+from experiments.evaluation.outcomes import Outcomes
+from experiments.evaluation.parts import Spec
+from experiments.evaluation.rules import harq_rules
+from experiments.evaluation.units import UnitStore
+from experiments.reproduction.backbone import first_backbone
+from experiments.reproduction.decisions import decisions
+from experiments.reproduction.energy import COUNTED_IMAGES, energy
+from experiments.reproduction.gaps import gaps
+from experiments.reproduction.material import Material
+from experiments.reproduction.provenance import Passed, provenance
+from experiments.reproduction.rates import Record, rates
+from experiments.reproduction.sample import sample
+from experiments.reproduction.similarity import similarity
+from models.codecs import SNN_SC
+from models.profiles import PROFILES
+from models.systems import SYSTEMS, StopRule
+from models.weights import WeightsError, lacks
+
+#: Decimals in the JSON: a thousandth of a point, of a bit, of a threshold's last digit.
+_DECIMALS: Final = 5
+SAMPLE: Final = "sample"
+#: What thresholds are chosen with: the images, not the noise, set how well they are known.
+_VALIDATION_SEEDS: Final = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to reproduce. ``images`` and ``validation_images`` are all unless given, else the first by id."""
+
+    spec: Spec
+    data: Path
+    bers: tuple[float, ...]
+    seeds: tuple[int, ...]
+    workers: int
+    runs: Path
+    results: Path
+    images: int | None = None
+    validation_images: int | None = None
+    ldpc: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """Where the profile's JSON goes."""
+        return self.results / self.spec.profile
+
+    @property
+    def store(self) -> UnitStore:
+        return UnitStore(self.runs / "units")
+
+
+def reproduce(options: Options, listener: Listener) -> Path:
+    """Everything, resumably -> the folder with the JSON.
+
+    Raises DataSetMissingError, and WeightsError where the profile is not trained or its default thresholds are missing.
+    """
+    defaults = options.spec.manifest().thresholds
+    profile = PROFILES[options.spec.profile]
+    missing = harq_rules(profile.harq).keys() - defaults.keys()
+    if missing:
+        raise WeightsError(
+            f"no default threshold of {', '.join(sorted(missing))}: spikelink evaluate --split validation --calibrate"
+        )
+    validation = by_id(cifar100.load(options.data, "validation"), options.validation_images)
+    test = by_id(cifar100.load(options.data, "test"), options.images)
+    passes = _Passes(options, listener)
+    known = passes.run(SNN_SC.name, "validation", validation, options.seeds[:_VALIDATION_SEEDS])
+    found = passes.run(SNN_SC.name, "test", test, options.seeds)
+    baselines = {name: passes.run(SYSTEMS[name].codec.name, "test", test, seeds) for name, seeds in _baselines(options)}
+    material = Material(profile, found, known, tuple(test.ids()), defaults, baselines)
+    sections = _sections(options, material, test)
+    _write(options.folder, sections | {"provenance": provenance(options.spec, passes.done)})
+    write_sample(options, listener)
+    return options.folder
+
+
+def _baselines(options: Options) -> list[tuple[str, tuple[int, ...]]]:
+    """Systems on other codecs, where the weights have them, and their noise seeds; with a decoder's CRC, the first."""
+    manifest, found = options.spec.manifest(), []
+    for name, system in SYSTEMS.items():
+        other = system.codec is not SNN_SC and not system.error_free and not system.takes_threshold
+        if not other or lacks(system, manifest):
+            continue
+        if system.stop is not StopRule.CRC:
+            found.append((name, options.seeds))
+        elif options.ldpc:
+            found.append((name, options.seeds[:1]))
+    return found
+
+
+class _Passes:
+    """Measures one pass after the other and keeps what provenance says of them."""
+
+    def __init__(self, options: Options, listener: Listener) -> None:
+        self._options, self._listener, self.done = options, listener, list[Passed]()
+
+    def run(self, name: str, split: str, images: LabelledImages, seeds: tuple[int, ...]) -> dict[float, Outcomes]:
+        options, plan = self._options, Plan(name, self._options.bers, seeds)
+        measured = measure(options.spec, images, plan, options.store, options.workers, self._listener)
+        self.done.append(Passed(name, split, len(images), options.bers, seeds, measured.images_per_second))
+        return measured.by_ber
+
+
+def write_sample(options: Options, listener: Listener) -> Path:
+    """The small sample alone; its test images are units of the large measurement, where that has run.
+
+    Raises WeightsError, DataSetMissingError.
+    """
+    figures = sample(options.spec, options.store, cifar100.load(options.data, "test"), listener)
+    _write(options.folder, {SAMPLE: figures})
+    return options.folder / f"{SAMPLE}.json"
+
+
+def _sections(options: Options, material: Material, test: LabelledImages) -> dict[str, Record]:
+    spec, start = options.spec, options.runs / options.spec.profile / "joint" / "start"
+    path = options.folder / "rates.json"
+    before = json.loads(path.read_text()).get("first_backbone") if path.is_file() else None
+    counted = by_id(test, COUNTED_IMAGES)
+    return {
+        "thresholds": {name: dict(settings) for name, settings in material.thresholds.items()},
+        "rates": {**rates(material), "first_backbone": first_backbone(spec, start, test, before)},
+        "similarity": similarity(material),
+        "gaps": gaps(material),
+        "decisions": decisions(material),
+        "energy": energy(spec, counted, material, options.seeds[0]),
+    }
+
+
+def _write(folder: Path, sections: dict[str, Record]) -> None:
+    """One file a section, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, section in sections.items():
+        partial = folder / f"{name}.partial"
+        partial.write_text(json.dumps(rounded(section), indent=1, allow_nan=False) + "\n")
+        os.replace(partial, folder / f"{name}.json")
+
+
+def rounded(value: Any) -> Any:
+    """Floats to a few decimals, so that machines differ in few digits."""
+    if isinstance(value, dict):
+        return {name: rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(entry) for entry in value]
+    return round(float(value), _DECIMALS) if isinstance(value, float) else value

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the best epoch of a stage to ``weights/PROFILE``: safetensors files and their entry in the manifest."""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import torch
+from pydantic import JsonValue
+from safetensors.torch import save_file
+from torch import nn
+
+from experiments.training.engine import Engine
+from experiments.training.loop import Progress, Run
+from models.weights import MANIFEST
+
+_BASELINE_PARTS = (
+    "noise-free-encoder",
+    "noise-free-reconstructor",
+    "noise-free-converter",
+    "cnn-1bit-encoder",
+    "cnn-1bit-decoder",
+)
+_CODEC_PARTS = ("encoder", "reconstructor", "converter")
+_SIMNET_PARTS = ("prior", "similarity")
+
+#: What a stage makes worthless by being trained anew: parts, and the provenance of later stages.
+_LATER: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "backbone": (
+        (*_CODEC_PARTS, *_SIMNET_PARTS, *_BASELINE_PARTS),
+        ("codec", "joint", "simnet", "noise-free-codec", "cnn-1bit", "thresholds"),
+    ),
+    "codec": (_SIMNET_PARTS, ("simnet", "thresholds")),
+    "joint": ((*_SIMNET_PARTS, *_BASELINE_PARTS), ("simnet", "noise-free-codec", "cnn-1bit", "thresholds")),
+    "simnet": ((), ("thresholds",)),
+    "noise-free-codec": ((), ()),
+    "cnn-1bit": ((), ()),
+}
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The profile in a weights folder, and the stage whose result goes there."""
+
+    folder: Path
+    profile: str
+    stage: str
+
+
+def export_best(run: Run, parts: Mapping[str, nn.Module], to: Destination, facts: Mapping[str, object]) -> None:
+    """Write the run's best epoch, which its networks hold afterwards. ``facts`` join the entry of the stage."""
+    run.stage.network.load_state_dict(run.checkpoints.load_best())
+    export_parts(parts, to, {**provenance(run), **facts})
+
+
+def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping[str, object]) -> None:
+    """Write networks: one file a part, matrices and kernels as float16, the rest as float32; and the manifest.
+
+    The networks are rounded as stored. What later stages had built on the old weights leaves the manifest, thresholds
+    included; it stays where the weights are the same as before. ``entry`` says how the stage came about.
+    """
+    target = to.folder / to.profile
+    target.mkdir(parents=True, exist_ok=True)
+    manifest = _read(target / MANIFEST, to.profile)
+    written: dict[str, object] = {name: _write(part, target / f"{name}.safetensors") for name, part in parts.items()}
+    if any(manifest["parts"].get(name) != entry for name, entry in written.items()):
+        manifest = _without_later(manifest, to.stage)
+    manifest["parts"].update(written)
+    manifest["provenance"][to.stage] = dict(entry)
+    write_manifest(target / MANIFEST, manifest)
+
+
+def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
+    stored = {
+        key: (value.half() if value.ndim > 1 else value.float()).cpu().contiguous()
+        for key, value in part.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    part.load_state_dict({key: value.float() for key, value in stored.items()}, strict=False)
+    partial = path.with_suffix(".partial")
+    save_file(stored, partial)
+    partial.chmod(0o644)
+    os.replace(partial, path)
+    content = path.read_bytes()
+    return {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
+
+
+def _without_later(manifest: dict[str, dict[str, object]], stage: str) -> dict[str, dict[str, object]]:
+    parts, provenances = _LATER.get(stage, ((), ()))  # on a codec of one's own nothing else builds
+    thresholds = tuple(manifest["thresholds"]) if "thresholds" in provenances else ()
+    gone = {"parts": parts, "provenance": provenances, "thresholds": thresholds}
+    return {
+        key: {name: value for name, value in entry.items() if name not in gone[key]} if key in gone else entry
+        for key, entry in manifest.items()
+    }
+
+
+def provenance(run: Run) -> dict[str, JsonValue]:
+    """Command, seed, metrics, hardware and duration of a run."""
+    progress: Progress = run.progress
+    return {
+        "command": shlex.join(["spikelink", *sys.argv[1:]]),
+        "seed": run.schedule.seed,
+        "schedule": asdict(run.schedule),
+        "best_epoch": progress.best_epoch,
+        "metrics": dict(progress.best),
+        **({"before": dict(progress.before)} if progress.before else {}),
+        "hardware": _hardware(run.engine),
+        "torch": torch.__version__,
+        "duration_s": round(progress.seconds),
+    }
+
+
+def _hardware(engine: Engine) -> str:
+    precision = "bfloat16" if engine.bf16 else "float32"
+    if engine.device.type == "cuda":
+        return f"cuda, {torch.cuda.get_device_name(engine.device)}, {precision}"
+    return f"cpu, {torch.get_num_threads()} threads, {platform.machine()}, {precision}"
+
+
+def _read(path: Path, profile: str) -> dict[str, dict[str, object]]:
+    if path.is_file():
+        manifest: dict[str, dict[str, object]] = json.loads(path.read_text())
+        return manifest
+    return {"profile": profile, "parts": {}, "thresholds": {}, "provenance": {}}  # type: ignore[dict-item]
+
+
+def write_manifest(path: Path, manifest: dict[str, dict[str, object]]) -> None:
+    """Replace the manifest, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profiles: a backbone, its codecs and SimNet, and the HARQ parameters, under one name.
+
+Shapes   none
+Units    t in time steps; thresholds as the system's score (a similarity or a margin of probabilities).
+Math     none
+Source   t0 = 4 and T = 8: Section III-A of arXiv 2310.08804, with resnet50.
+Differs  resnet18 is our own, for machines without a GPU. Thresholds come with the weights, chosen on validation.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.frames import HarqParameters
+from models.networks.backbone import RESNET18, RESNET50, CutBackbone
+from models.networks.codec import GRID
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a name such as ``resnet18`` stands for; weights are found under the same name."""
+
+    name: str
+    backbone: CutBackbone
+    t0: int = 4
+    max_steps: int = 8
+
+    @property
+    def harq(self) -> HarqParameters:
+        return HarqParameters(self.t0, self.max_steps, self.backbone.feature_channels * GRID * GRID)
+
+
+PROFILES: Final = {profile.name: profile for profile in (Profile("resnet18", RESNET18), Profile("resnet50", RESNET50))}
+DEFAULT_PROFILE: Final = "resnet18"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One error format, RFC 9457 problem+json, and one table of what goes wrong and with which status."""
+
+import logging
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.wire import REQUEST_ID
+
+MEDIA_TYPE: Final = "application/problem+json"
+_log = logging.getLogger("spikelink")
+
+
+class Refusal(Exception):
+    """A request that is refused. Subclasses are the catalogue; ``detail`` is meant for the caller."""
+
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None, **members: object) -> None:
+        super().__init__(detail)
+        self.detail, self.members = detail, members
+        self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+
+
+class BadFrame(Refusal):
+    status, title = 400, "The frame does not fit its header"
+
+
+class Unauthorized(Refusal):
+    status, title = 401, "A valid bearer token is needed"
+
+
+class Forbidden(Refusal):
+    status, title = 403, "The request comes from another site"
+
+
+class NotFound(Refusal):
+    status, title = 404, "There is no such thing"
+
+
+class SessionConflict(Refusal):
+    status, title = 409, "The frame does not fit the session"
+
+
+class SessionGone(Refusal):
+    status, title = 410, "The session is unknown or expired"
+
+
+class TooLarge(Refusal):
+    status, title = 413, "The body is too large"
+
+
+class UnsupportedMedia(Refusal):
+    status, title = 415, "The media type is not supported"
+
+
+class Unprocessable(Refusal):
+    status, title = 422, "The request cannot be processed"
+
+
+class Busy(Refusal):
+    status, title = 429, "The node is at its limit"
+
+
+class PeerFailed(Refusal):
+    status, title = 502, "The next node failed"
+
+
+class NotReady(Refusal):
+    status, title = 503, "The node is not ready"
+
+
+class PeerTimedOut(Refusal):
+    status, title = 504, "The next node did not answer in time"
+
+
+CATALOGUE: Final[Mapping[int, type[Refusal]]] = {kind.status: kind for kind in Refusal.__subclasses__()}
+
+
+def problem(
+    request: Request, status: int, title: str, detail: str, headers: Mapping[str, str], members: Mapping[str, object]
+) -> JSONResponse:
+    """A problem+json response with the request's id."""
+    content = {
+        "type": f"urn:spikelink:problem:{status}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request.scope.get("spikelink.request_id", request.headers.get(REQUEST_ID)),
+        **members,
+    }
+    return JSONResponse(content, status, dict(headers), media_type=MEDIA_TYPE)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer every error as problem+json, the framework's own included."""
+
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, error: Refusal) -> JSONResponse:
+        return problem(request, error.status, error.title, error.detail, error.headers, error.members)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
+        detail = "; ".join(f"{fault['where']}: {fault['message']}" for fault in faults)
+        return problem(request, 422, Unprocessable.title, detail, {}, {"errors": faults})
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        known = CATALOGUE.get(error.status_code)
+        title = known.title if known else str(error.detail)
+        return problem(request, error.status_code, title, str(error.detail), error.headers or {}, {})
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        _log.exception("unforeseen error", exc_info=error)
+        detail = "an unforeseen error; the node's log has it under this request id"
+        return problem(request, 500, "Internal error", detail, {}, {})
+
+
+#: For OpenAPI: what a route may answer besides success.
+def documented(*kinds: type[Refusal]) -> dict[int | str, dict[str, object]]:
+    """The ``responses`` of a route that may refuse in these ways."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {kind.status: {"description": kind.title, "content": {MEDIA_TYPE: {"schema": schema}}} for kind in kinds}

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every node has: health, readiness, information, metrics, request ids, tokens, one error format."""
+
+import os
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.errors import NotReady, Unauthorized, documented, install_errors
+from service.guard import RequestGuard
+from service.telemetry import Metrics
+from service.wire import NodeInfo, Problem, Readiness
+
+_LIBRARIES: Final = ("fastapi", "uvicorn", "numpy", "torch", "spikingjelly", "sionna-no-rt", "redis")
+
+
+@dataclass
+class NodeState:
+    """What a running node says about itself. ``draining`` is set when the process is asked to end."""
+
+    role: str
+    info: Callable[[], NodeInfo]
+    checks: Callable[[], Awaitable[Readiness]]
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False
+
+
+def build_app(
+    state: NodeState,
+    *,
+    description: str,
+    tokens: tuple[str, ...],
+    max_body_bytes: int,
+    lifespan: Callable[[], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """An application with the routes that all roles share. ``tokens`` empty means that none is asked for."""
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = FastAPI(
+        title=f"SpikeLink {state.role}",
+        description=description,
+        version=project_version(),
+        lifespan=running,
+        redoc_url=None,
+        max_body_size=max_body_bytes,
+        responses={401: documented(Unauthorized)[401]} if tokens else None,
+    )
+    app.state.node = state
+    install_errors(app)
+    _add_shared_routes(app, state)
+    _add_problem_schema(app)
+    _guard(app, tokens)
+    return app
+
+
+def _guard(app: FastAPI, tokens: tuple[str, ...]) -> None:
+    """Around everything, because Starlette answers 413 and 500 outside of all middleware."""
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: RequestGuard(build(), tokens)  # type: ignore[method-assign]
+
+
+def _add_shared_routes(app: FastAPI, state: NodeState) -> None:
+    @app.get("/healthz", tags=["node"], summary="Is the process alive?")
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "role": state.role}
+
+    @app.get(
+        "/readyz",
+        tags=["node"],
+        summary="Can it serve?",
+        response_model=Readiness,
+        responses={503: {"model": Readiness}},
+    )
+    async def ready() -> JSONResponse:
+        readiness = await state.checks()
+        if state.draining:
+            readiness = readiness.model_copy(
+                update={"ready": False, "checks": {**readiness.checks, "node": "draining"}}
+            )
+        return JSONResponse(readiness.model_dump(), 200 if readiness.ready else 503)
+
+    @app.get("/v1/info", tags=["node"], summary="Profiles, weights, device, versions, store")
+    async def info() -> NodeInfo:
+        return state.info()
+
+    @app.get("/metrics", tags=["node"], summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_problem_schema(app: FastAPI) -> None:
+    """Problem is named in responses only by reference, so OpenAPI must be told of it."""
+    generate = app.openapi
+
+    def with_problem() -> dict[str, object]:
+        schema: dict[str, dict[str, dict[str, object]]] = generate()
+        schema.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
+        return schema  # type: ignore[return-value]  # OpenAPI is JSON; FastAPI types it as Any
+
+    app.openapi = with_problem  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def refuse_while_draining(state: NodeState) -> None:
+    """Raises NotReady once the process has been asked to end; what it had accepted goes on."""
+    if state.draining:
+        raise NotReady("the node is shutting down", retry_after_s=1)
+
+
+def project_version() -> str:
+    try:
+        return version("spikelink")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def base_info(role: str) -> dict[str, object]:
+    """The part of ``/v1/info`` that all roles share."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"role": role, "version": project_version(), "pid": os.getpid(), "versions": versions}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The channel node: frames from edge to cloud, and the links that corrupt them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Final
+
+from fastapi import Depends, FastAPI, Path, Request, Response
+
+from service.errors import (
+    BadFrame,
+    NotFound,
+    PeerFailed,
+    PeerTimedOut,
+    SessionConflict,
+    SessionGone,
+    Unauthorized,
+    Unprocessable,
+    documented,
+)
+from service.frames import FRAME_OPENAPI, DeadlineDep, RequestIdDep, body_of
+from service.guard import bearer_of
+from service.hop import Hop
+from service.node_app import NodeState, base_info, build_app, refuse_while_draining
+from service.nodes.channel.links import LINKS, LinkTable
+from service.nodes.channel.metrics import ChannelMetrics
+from service.nodes.channel.relay import Relay, read_frame
+from service.settings import ChannelSettings
+from service.wire import (
+    SESSION_PATTERN,
+    LinkChange,
+    LinkCounters,
+    NodeInfo,
+    Readiness,
+    RelayedAnswer,
+    ResultAnswer,
+    ResultRequest,
+)
+
+_DESCRIPTION: Final = "Bits in, bits out: a keyed binary symmetric channel between edge and cloud, changed at run time."
+#: 256 blocks of an uncompressed resnet50 feature, the largest frame that exists.
+_MAX_FRAME_BYTES: Final = 256 * 2 * 2048 * 4 * 4
+
+SessionId = Annotated[str, Path(pattern=SESSION_PATTERN)]
+
+
+def create_channel(settings: ChannelSettings) -> FastAPI:
+    """The channel's application. Imports neither models nor torch."""
+    token, admin = settings.bearer(), settings.admin_bearer()
+    hop = Hop(settings.upstream, token)
+    links = LinkTable(
+        ber=settings.ber,
+        feedback_ber=settings.feedback_ber,
+        latency_ms=settings.latency_ms,
+        model=settings.channel_model,
+    )
+
+    async def checks() -> Readiness:
+        cloud = await hop.healthy()
+        return Readiness(ready=cloud == "ok", checks={"cloud": cloud})
+
+    state = NodeState("channel", lambda: NodeInfo.model_validate(base_info("channel")), checks)
+    relay = Relay(hop, links, ChannelMetrics(state.metrics))
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await hop.open()
+        yield
+        await hop.close()
+
+    # An admin token alone guards changes alone: the edge, which has no token then, must still get its frames across.
+    tokens = tuple(value for value in (token, admin) if value) if token else ()
+    app = build_app(state, description=_DESCRIPTION, tokens=tokens, max_body_bytes=_MAX_FRAME_BYTES, lifespan=lifespan)
+    _add_frame_routes(app, state, relay)
+    _add_link_routes(app, links, admin)
+    return app
+
+
+def _add_frame_routes(app: FastAPI, state: NodeState, relay: Relay) -> None:
+    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, PeerFailed, PeerTimedOut)
+
+    @app.post(
+        "/v1/frames",
+        tags=["frames"],
+        summary="Send a frame over the forward link",
+        response_model=RelayedAnswer,
+        responses=refusals,
+        openapi_extra=FRAME_OPENAPI,
+    )
+    async def frames(request: Request, request_id: RequestIdDep, deadline: DeadlineDep) -> RelayedAnswer | Response:
+        refuse_while_draining(state)
+        payload = await body_of(request)
+        return await relay.frame(read_frame(request.headers, payload, request_id, deadline))
+
+    @app.post(
+        "/v1/sessions/{session}/result",
+        tags=["frames"],
+        summary="Ask the cloud for the result with the bits at hand",
+        response_model=ResultAnswer,
+        responses=refusals,
+    )
+    async def result(
+        session: SessionId, wanted: ResultRequest, request_id: RequestIdDep, deadline: DeadlineDep
+    ) -> Response:
+        return await relay.result(session, wanted.model_dump_json().encode(), request_id, deadline)
+
+
+def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
+    def administrator(request: Request) -> None:
+        if admin is not None and bearer_of(request.headers, (admin.encode(),)) is None:
+            raise Unauthorized("changing a link needs the admin token")
+
+    guarded = [Depends(administrator)]
+    missing = documented(NotFound, Unprocessable)
+
+    @app.get("/v1/links", tags=["links"], summary="All links")
+    async def list_links() -> list[LinkCounters]:
+        return [links.describe(name) for name in LINKS]
+
+    @app.get("/v1/links/{name}", tags=["links"], summary="One link", responses=missing)
+    async def show_link(name: str) -> LinkCounters:
+        return links.describe(name)
+
+    @app.patch("/v1/links/{name}", tags=["links"], summary="Change a link", responses=missing, dependencies=guarded)
+    async def change_link(name: str, change: LinkChange) -> LinkCounters:
+        return links.change(name, change)
+
+    @app.post("/v1/links/{name}/reset", tags=["links"], summary="Undo changes", responses=missing, dependencies=guarded)
+    async def reset_link(name: str) -> LinkCounters:
+        return links.reset(name)
+
+    @app.post("/v1/reset", tags=["links"], summary="Undo the changes of all links", dependencies=guarded)
+    async def reset() -> list[LinkCounters]:
+        return [links.reset(name) for name in LINKS]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge node: classifies an image, or a batch of them, by sending spikes until the cloud has understood."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from fastapi import FastAPI, File, Query, Request, UploadFile
+from numpy.typing import NDArray
+
+from models.transmitter import Transmitter
+from models.weights import load_edge
+from service.compute import ComputeQueue
+from service.errors import (
+    Busy,
+    NotReady,
+    PeerFailed,
+    PeerTimedOut,
+    Refusal,
+    TooLarge,
+    Unprocessable,
+    UnsupportedMedia,
+    documented,
+)
+from service.frames import RequestIdDep
+from service.hop import Deadline, Hop
+from service.models_on_node import ServedProfiles, model_info, served_profiles
+from service.node_app import NodeState, build_app, refuse_while_draining
+from service.nodes.edge import report
+from service.nodes.edge.examples import BATCH_EXAMPLE, CLASSIFICATION_EXAMPLE
+from service.nodes.edge.exchange import Exchange, Tally, noise_headers
+from service.nodes.edge.harq import HarqSession
+from service.nodes.edge.metrics import EdgeMetrics
+from service.nodes.edge.request import BatchQuery, ClassifyQuery, Plan, plan_batch, plan_single
+from service.nodes.edge.uploads import IMAGE_OPENAPI, multipart_images, raw_image
+from service.settings import EdgeSettings
+from service.wire import BatchClassification, Classification, Readiness
+
+_DESCRIPTION: Final = "Classifies images: extracts a feature, sends it as spikes, answers each NACK with one step more."
+
+
+@dataclass(frozen=True)
+class EdgeNode:
+    """What a request needs of the node."""
+
+    settings: EdgeSettings
+    profiles: ServedProfiles
+    transmitters: Mapping[str, Transmitter]
+    queue: ComputeQueue
+    hop: Hop
+    metrics: EdgeMetrics
+
+    async def classify(
+        self, images_BCHW: NDArray[np.uint8], plan: Plan, request_id: str
+    ) -> tuple[HarqSession, Tally, float]:
+        """Run one session -> it, what its exchanges cost, and its time in ms."""
+        started = time.perf_counter()
+        deadline = Deadline.after(self.settings.deadline_s)
+        exchange = Exchange(self.hop, request_id, deadline, noise_headers(plan.seed, plan.ber))
+        session = HarqSession(self.transmitters[plan.served.name], self.queue, exchange, plan)
+        try:
+            await session.run(images_BCHW)
+        except Refusal as refusal:
+            self.metrics.failed(refusal.status, exchange.tally)
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            self.metrics.request_seconds.observe(seconds)
+        self.metrics.finished(session, plan.system.name, exchange.tally)
+        return session, exchange.tally, 1000 * seconds
+
+
+def create_edge(settings: EdgeSettings) -> FastAPI:
+    """The edge's application. Raises WeightsError where no profile has weights."""
+    profiles = served_profiles(settings)
+    token = settings.bearer()
+    hop = Hop(settings.upstream, token)
+
+    async def checks() -> Readiness:
+        channel = await hop.healthy()
+        return Readiness(ready=channel == "ok", checks={"weights": "ok", "channel": channel})
+
+    state = NodeState("edge", lambda: model_info("edge", profiles), checks)
+    queue = ComputeQueue(settings.max_waiting, state.metrics)
+    transmitters = {
+        name: Transmitter(load_edge(served.profile, served.manifest, profiles.folder), profiles.inference)
+        for name, served in profiles.by_name.items()
+    }
+    node = EdgeNode(settings, profiles, transmitters, queue, hop, EdgeMetrics(state.metrics))
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await hop.open()
+        for transmitter in transmitters.values():
+            await queue.run(transmitter.begin, np.zeros((1, 3, 32, 32), dtype=np.uint8))
+        yield
+        queue.close()
+        await hop.close()
+
+    app = build_app(
+        state,
+        description=_DESCRIPTION,
+        tokens=(token,) if token else (),
+        max_body_bytes=settings.max_upload_bytes,
+        lifespan=lifespan,
+    )
+    _add_routes(app, state, node)
+    return app
+
+
+def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
+    refusals = documented(TooLarge, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut)
+
+    @app.post(
+        "/v1/classify",
+        tags=["classify"],
+        summary="Classify one image",
+        responses={200: CLASSIFICATION_EXAMPLE, **refusals},
+        openapi_extra=IMAGE_OPENAPI,
+    )
+    async def classify(
+        request: Request, query: Annotated[ClassifyQuery, Query()], request_id: RequestIdDep
+    ) -> Classification:
+        refuse_while_draining(state)
+        plan = plan_single(query, node.profiles)
+        session, tally, total_ms = await node.classify(await raw_image(request), plan, request_id)
+        return report.single(session, plan, tally, total_ms)
+
+    @app.post(
+        "/v1/classify/batch",
+        tags=["classify"],
+        summary="Classify up to 256 images in one session",
+        responses={200: BATCH_EXAMPLE, **refusals},
+        max_body_size=node.settings.max_batch_bytes,
+    )
+    async def classify_batch(
+        images: Annotated[list[UploadFile], File(description="PNG, JPEG or WebP files")],
+        query: Annotated[BatchQuery, Query()],
+        request_id: RequestIdDep,
+    ) -> BatchClassification:
+        refuse_while_draining(state)
+        plan = plan_batch(query, node.profiles, len(images))
+        pixels = await multipart_images(images, node.settings.max_upload_bytes)
+        session, tally, total_ms = await node.classify(pixels, plan, request_id)
+        return report.batch(session, plan, tally, total_ms)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The entry point of a node's process: read the settings, build the application, serve until told to stop."""
+
+import os
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.settings import ROLES, ChannelSettings, CloudSettings, EdgeSettings, NodeSettings, load_settings
+from service.telemetry import configure_logs
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which also tells the application when it has been asked to end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._node_app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._node_app.state.node.draining = True
+        super().handle_exit(sig, frame)
+
+
+def create_app(settings: NodeSettings) -> FastAPI:
+    """The application of the role that the settings belong to. Each role is imported alone: channel has no torch."""
+    if isinstance(settings, EdgeSettings):
+        from service.nodes.edge.app import create_edge
+
+        return create_edge(settings)
+    if isinstance(settings, CloudSettings):
+        from service.nodes.cloud.app import create_cloud
+
+        return create_cloud(settings)
+    from service.nodes.channel.app import create_channel
+
+    assert isinstance(settings, ChannelSettings)
+    return create_channel(settings)
+
+
+def run_node(role: str) -> None:
+    """Serve a role until SIGINT or SIGTERM. Raises SettingsError, WeightsError or OSError before it serves."""
+    settings = load_settings(ROLES[role], os.environ)
+    configure_logs(settings.log_level, role)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=settings.grace_s,
+        server_header=False,
+        date_header=False,
+    )
+    server = _Server(config, app)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every knob of the nodes, read from ``SPIKELINK_*`` variables by ``load_settings`` and nowhere else.
+
+A name unknown to every role is an error that names the nearest known one, because a mistyped variable that is
+silently ignored costs a researcher an afternoon.
+"""
+
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from channel.transmission import CHANNELS, DEFAULT_CHANNEL
+
+PREFIX: Final = "SPIKELINK_"
+
+#: Read by the command line and the test suite, not by a node.
+OTHER_NAMES: Final = frozenset(
+    f"{PREFIX}{name}" for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "RUNS")
+)
+
+
+S = TypeVar("S", bound="NodeSettings")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message says which variable and why."""
+
+
+class NodeSettings(BaseModel):
+    """What every role has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="address to bind; any but a loopback address needs a token")
+    port: int = Field(ge=0, le=65535, description="port to bind; 0 takes a free one")
+    token: SecretStr | None = Field(None, description="bearer token that callers must send and that peers are sent")
+    token_file: Path | None = Field(None, description="file that holds the token, instead of the token itself")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level logged")
+    grace_s: int = Field(20, ge=1, le=600, description="time that accepted requests get to end after SIGTERM")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if not _is_loopback(self.host) and not self.bearer():
+            raise ValueError(f"a node that binds {self.host} needs SPIKELINK_TOKEN or SPIKELINK_TOKEN_FILE")
+        return self
+
+    def bearer(self) -> str | None:
+        """The token, from either place. Raises ValueError where the file cannot be read or is empty."""
+        return _secret(self.token, self.token_file)
+
+
+class ComputeSettings(NodeSettings):
+    """What the roles that run networks have."""
+
+    weights: Path | None = Field(None, description="folder of the weights; the project's own unless given")
+    device: Literal["cpu", "cuda", "auto"] = Field("auto", description="where networks run")
+    bf16: bool = Field(False, description="bfloat16 autocast; membranes stay float32")
+    tile: int = Field(16, ge=1, le=256, description="batches are padded to its multiple; 1 turns padding off")
+    torch_threads: int = Field(0, ge=0, le=256, description="CPU threads of PyTorch; 0 leaves its own choice")
+    max_waiting: int = Field(256, ge=1, le=100_000, description="computations that wait before new work gets a 429")
+
+
+class EdgeSettings(ComputeSettings):
+    """The edge node."""
+
+    port: int = Field(8001, ge=0, le=65535, description="port to bind; 0 takes a free one")
+    upstream: str = Field("http://127.0.0.1:8002", description="URL of the channel node")
+    max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
+    max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
+    deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, all hops included")
+
+
+class ChannelSettings(NodeSettings):
+    """The channel node. The links' values are those at the start; they change at run time."""
+
+    port: int = Field(8002, ge=0, le=65535, description="port to bind; 0 takes a free one")
+    upstream: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
+    admin_token: SecretStr | None = Field(None, description="bearer token for changing the links")
+    admin_token_file: Path | None = Field(None, description="file that holds the admin token")
+    channel_model: str = Field(DEFAULT_CHANNEL, description=f"how the forward link's flips lie: {', '.join(CHANNELS)}")
+    ber: float = Field(0.0, ge=0, le=0.5, description="crossover probability of the forward link")
+    feedback_ber: float = Field(0.0, ge=0, le=0.5, description="probability that an ACK or NACK arrives inverted")
+    latency_ms: float = Field(0.0, ge=0, le=60_000, description="added to each frame on the forward link")
+
+    @field_validator("channel_model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in CHANNELS:
+            raise ValueError(f"there is no channel model {name!r}; there are {', '.join(CHANNELS)}")
+        return name
+
+    def admin_bearer(self) -> str | None:
+        """The admin token, from either place."""
+        return _secret(self.admin_token, self.admin_token_file)
+
+
+class CloudSettings(ComputeSettings):
+    """The cloud node."""
+
+    port: int = Field(8003, ge=0, le=65535, description="port to bind; 0 takes a free one")
+    store: str | None = Field(None, description="sqlite:///PATH, redis://HOST:PORT/DB or memory://")
+    session_ttl_s: float = Field(300.0, gt=0, le=86_400, description="a session's time to live after its last frame")
+    max_sessions: int = Field(20_000, ge=1, description="sessions in the store before a new one is answered 429")
+    cache_mib: int = Field(1024, ge=0, description="memory for reconstructed state; it can always be rebuilt")
+
+    def store_url(self) -> str:
+        """The store that is used: unless one is named, a file in the user's own state folder."""
+        return self.store or f"sqlite://{Path.home() / '.local' / 'state' / 'spikelink' / 'sessions.sqlite3'}"
+
+    @field_validator("store")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "redis://", "rediss://", "memory://")):
+            raise ValueError("a store is sqlite:///PATH, redis://HOST:PORT/DB or memory://")
+        return value
+
+
+ROLES: Final[Mapping[str, type[NodeSettings]]] = {
+    "edge": EdgeSettings,
+    "channel": ChannelSettings,
+    "cloud": CloudSettings,
+}
+
+
+def known_names() -> frozenset[str]:
+    """Every variable that some role or the command line reads."""
+    fields = {name for settings in ROLES.values() for name in settings.model_fields}
+    return frozenset(f"{PREFIX}{name.upper()}" for name in fields) | OTHER_NAMES
+
+
+def check_names(environment: Mapping[str, str]) -> None:
+    """Raises SettingsError for the first ``SPIKELINK_*`` variable that nobody reads."""
+    known = known_names()
+    for name in sorted(environment):
+        if _is_ours(name) and name.upper() not in known:
+            # Without the prefix, which would make every name look like every other.
+            endings = [other.removeprefix(PREFIX) for other in sorted(known)]
+            nearest = difflib.get_close_matches(name.upper().removeprefix(PREFIX), endings, n=1)
+            hint = f"; did you mean {PREFIX}{nearest[0]}?" if nearest else ""
+            raise SettingsError(f"unknown variable {name}{hint}")
+
+
+def load_settings(kind: type[S], environment: Mapping[str, str]) -> S:
+    """The settings of a role from these variables, whose names may be in lower case. Raises SettingsError."""
+    check_names(environment)
+    given = {name.upper().removeprefix(PREFIX).lower(): value for name, value in environment.items() if _is_ours(name)}
+    try:
+        return kind.model_validate({field: value for field, value in given.items() if field in kind.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"{PREFIX}{str(first['loc'][0]).upper()}: " if first["loc"] else ""
+        raise SettingsError(f"{name}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(PREFIX)
+
+
+def _secret(value: SecretStr | None, path: Path | None) -> str | None:
+    if value is not None:
+        return value.get_secret_value()
+    if path is None:
+        return None
+    try:
+        text = path.read_text().strip()
+    except OSError as error:
+        raise ValueError(f"the token file {path} cannot be read: {error.strerror}") from None
+    if not text:
+        raise ValueError(f"the token file {path} is empty")
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cloud and channel answer to a frame, and to a request for the result."""
+
+from pydantic import Field
+
+from service.wire.base import FEEDBACK, MAX_BATCH, OUTCOME, Index, Wire
+
+
+class Label(Wire):
+    """One class and its probability."""
+
+    label: str
+    class_index: int
+    probability: float
+
+
+class Prediction(Wire):
+    """The cloud's classification of one block, the five most probable classes first to last."""
+
+    label: str
+    class_index: int
+    top: tuple[Label, ...]
+
+
+class BlockAnswer(Wire):
+    """ACK or NACK for one block; ``outcome`` and ``prediction`` come with an ACK unless the channel withheld them."""
+
+    block: int
+    feedback: FEEDBACK
+    similarity: float | None = None
+    margin: float | None = None
+    crc_ok: bool | None = Field(None, description="whether the CRC held; null for systems without one")
+    late: bool = Field(False, description="the cloud had already said ACK; the frame's bits were not combined")
+    outcome: OUTCOME | None = None
+    prediction: Prediction | None = None
+
+
+class FrameAnswer(Wire):
+    """The cloud's reply to a frame."""
+
+    session: str
+    round: int
+    t: int
+    answers: tuple[BlockAnswer, ...]
+    crossover: float = Field(description="p of the bits that this round combined; a replayed answer has the first's")
+    replayed: bool = Field(False, description="this frame had been answered before; nothing was combined again")
+    durable: bool = Field(True, description="the record is in the store, and not in memory alone")
+    cloud_ms: float
+
+
+class RelayedAnswer(Wire):
+    """The cloud's reply as the channel hands it on, with what the links did."""
+
+    answer: FrameAnswer
+    bits: int = Field(description="payload bits that crossed the forward link")
+    crossover: float = Field(description="p of the bits that the cloud combined: of a replayed answer, the first try's")
+    flipped_bits: tuple[int, ...] = Field(description="of those same bits, by block in the order of the frame")
+    flipped_feedback: int = Field(0, description="ACKs and NACKs that the feedback link inverted")
+    revision: int = Field(description="of the forward link's settings, as they stood for this try of the frame")
+    feedback_revision: int = Field(description="of the feedback link's settings, as they stood for this try")
+    channel_ms: float
+
+
+class ResultRequest(Wire):
+    """Asks for the classification of blocks with the bits at hand; closes them."""
+
+    blocks: tuple[Index, ...] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BlockResult(Wire):
+    """How one block ended."""
+
+    block: int
+    outcome: OUTCOME
+    prediction: Prediction
+
+
+class ResultAnswer(Wire):
+    """Reply to a ResultRequest."""
+
+    session: str
+    results: tuple[BlockResult, ...]
+    durable: bool = True
+    cloud_ms: float

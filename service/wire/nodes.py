@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What nodes tell of themselves and of the channel's links, and the one error format."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.wire.base import Ber, Wire
+
+LatencyMs = Annotated[float, Field(ge=0.0, le=60_000.0, allow_inf_nan=False)]
+
+
+class LinkState(Wire):
+    """One direction of the channel and its impairments."""
+
+    name: Literal["forward", "feedback"]
+    revision: int = Field(description="counts the changes since the node started")
+    model: str = Field("bsc", description="how its flips lie: independent (bsc), in bursts, or as a model of one's own")
+    ber: Ber = 0.0
+    latency_ms: LatencyMs = 0.0
+
+
+class LinkCounters(LinkState):
+    """A link with what has crossed it since the node started."""
+
+    bits: int = 0
+    flipped_bits: int = 0
+
+
+class LinkChange(Wire):
+    """What to change about a link; what is absent stays."""
+
+    model: str | None = None
+    ber: Ber | None = None
+    latency_ms: LatencyMs | None = None
+
+
+class ProfileInfo(Wire):
+    """A profile as a node offers it."""
+
+    name: str
+    available: bool
+    weights_sha256: str | None = None
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    systems: tuple[str, ...] = Field((), description="what it serves: the systems whose weights and threshold it has")
+
+
+class NodeInfo(Wire):
+    """The reply to ``GET /v1/info``."""
+
+    role: str
+    version: str
+    pid: int
+    profiles: tuple[ProfileInfo, ...] = ()
+    systems: tuple[str, ...] = ()
+    device: str | None = None
+    dtype: str | None = None
+    torch_threads: int | None = None
+    tile: int | None = None
+    store: str | None = None
+    durable: bool | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Readiness(Wire):
+    """The reply to ``GET /readyz``: 200 where ``ready``, else 503."""
+
+    ready: bool
+    durable: bool | None = None
+    checks: dict[str, str] = Field(description="by part: ok, or what is wrong")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, the one error format."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None

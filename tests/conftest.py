@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the whole suite. Loads no torch itself: the client's tests must run without it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before any test imports torch: one thread, so that results do not depend on the
+# machine's number of cores, and torch's threads do not wait for one another on a busy one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples in every run, and no deadline: a busy machine must not fail a test.
+settings.register_profile("spikelink", derandomize=True, deadline=None, database=None)
+settings.load_profile("spikelink")
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder with a random resnet18 (tests/toy.py), made once per run; read it, do not change it."""
+    from toy import toy_weights
+
+    return toy_weights(tmp_path_factory.mktemp("weights"))

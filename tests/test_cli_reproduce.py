@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink reproduce`` and ``evaluate`` as a user meets them when something is missing."""
+
+import importlib.util
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from cli.app import main
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a command that fails."""
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    assert left.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_without_matplotlib_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "matplotlib" else there(name, package)
+
+    monkeypatch.setattr("cli.reproduce.find_spec", without)
+    line = failure(capsys, "reproduce", "--figures-only")
+    assert line == "spikelink: matplotlib missing: pip install '.[reproduce]'"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--figures-only", "--docs", "EMPTY"), "run spikelink reproduce first"),
+        (("--data", "EMPTY"), "get it by 'spikelink data fetch'"),
+        (("--bers", "0.1,0.2"), "--bers needs 0"),
+        (("--bers", "0,0.6"), "a BER lies in 0..0.5"),
+        (("--profile", "resnet51"), "there is no profile 'resnet51'"),
+    ],
+)
+def test_what_is_missing_takes_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[str, ...], reason: str
+) -> None:
+    arguments = [tmp_path if option == "EMPTY" else option for option in options]
+    if "--docs" not in options:
+        arguments += ["--docs", tmp_path, "--runs", tmp_path]
+    assert reason in failure(capsys, "reproduce", *arguments)
+
+
+def test_thresholds_are_chosen_on_validation_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    line = failure(capsys, "evaluate", "--calibrate", "--split", "test", "--data", tmp_path, "--runs", tmp_path)
+    assert "thresholds are chosen on the whole validation split" in line

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What containers and installation are described by: constraints, compose files, the token files. Needs no engine."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from cli.failures import CommandError
+from cli.tokens import tokens, write_tokens
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
+#: Installed with --no-deps, so that pyproject.toml does not name them.
+INSTALLED_BESIDE = ("spikingjelly",)
+
+
+def constraints() -> dict[str, str]:
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if line and not line.startswith("#")]
+    return {_normal(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_constraints_satisfy_every_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    pinned = constraints()
+    for requirement in map(Requirement, [*lines, *INSTALLED_BESIDE]):
+        version = pinned.get(_normal(requirement.name))
+        assert version, f"{requirement} is not in {CONSTRAINTS.name}: make constraints"
+        assert requirement.specifier.contains(version), f"{requirement}, but {CONSTRAINTS.name} pins {version}"
+
+
+@pytest.mark.parametrize("file", ["Makefile", "docker/model-node.Dockerfile"])
+def test_torch_has_one_version(file: str) -> None:
+    found = re.search(r"^(?:ARG )?TORCH_VERSION *\??= *(\S+)$", (ROOT / file).read_text(), re.MULTILINE)
+    assert found
+    assert found[1] == constraints()["torch"]
+
+
+def test_an_image_installs_what_its_extras_require() -> None:
+    def listed(*extras: str) -> str:
+        command = [sys.executable, "docker/requirements.py", *extras]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    channel, cloud = listed("node"), listed("node", "cloud", "models")
+    assert "uvicorn" in channel
+    assert not re.search("torch|safetensors|redis|sionna|scipy", channel)
+    names = {re.split("[=<>]", line)[0] for line in cloud.splitlines()}
+    assert {"torch", "safetensors", "redis", "sionna-no-rt"} <= names
+
+
+def test_the_context_of_a_build_is_named_file_by_file() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    assert not [line for line in lines if line.startswith("!") and not (ROOT / line[1:]).exists()]
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+@pytest.mark.parametrize("host", ["edge", "channel", "cloud"])
+def test_a_host_is_not_started_without_its_settings(host: str) -> None:
+    command = ["docker-compose", "-f", f"docker/hosts/{host}.yml", "config", "-q"]
+    missing = subprocess.run(
+        command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+    )
+    assert missing.returncode
+    assert ("TOKENS" if host == "cloud" else "UPSTREAM") in missing.stderr
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_the_overlay_gives_gpus_to_edge_and_cloud() -> None:
+    command = ["docker-compose", "-f", "docker-compose.yml", "-f", "docker/compose.gpu.yml", "config"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    services = dict(re.findall(r"^  (\w+):\n((?:    .*\n)+)", text.partition("services:\n")[2], re.MULTILINE))
+    assert [name for name, service in services.items() if "driver: nvidia" in service] == ["cloud", "edge"]
+    assert [name for name, service in services.items() if "SPIKELINK_DEVICE: cuda" in service] == ["cloud", "edge"]
+    assert [name for name, service in services.items() if "model-node:cuda" in service] == ["cloud", "edge"]
+
+
+def test_tokens_are_made_once_and_for_their_readers_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "here"
+    write_tokens(folder)
+    written = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    assert {name: mode for name, (_, mode) in written.items()} == {"token": 0o440, "admin_token": 0o400}
+    texts = [text for text, _ in written.values()]
+    assert len(set(texts)) == 2
+    assert all(re.fullmatch(r"[\w-]{43}\n", text) for text in texts)
+
+    (folder / "token").unlink()
+    write_tokens(folder)
+    assert (folder / "admin_token").read_text() == written["admin_token"][0]
+    assert (folder / "token").read_text() != written["token"][0]
+
+
+def test_tokens_are_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tokens(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="cannot be written"):
+        tokens(tmp_path / "file" / "folder")
