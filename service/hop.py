@@ -2,6 +2,7 @@
 """One HTTP hop to the next node: a long-lived session, a deadline that shrinks, the bytes on the wire counted."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,13 @@ _KEPT_SHARE: Final = 0.95
 
 #: uvicorn keeps idle connections for 65 s (service/run.py); dropping them earlier here avoids meeting a closed one.
 _KEEP_ALIVE_S: Final = 55.0
+
+#: Looking the next node's name up and connecting. A host that is gone says nothing at all: without this bound one such
+#: try took the whole deadline, and the node's return went unnoticed.
+_CONNECT_S: Final = 3.0
+
+#: How long bytes may stay unacknowledged before a connection counts as broken: its host may be gone too.
+_UNACKNOWLEDGED_MS: Final = 5000
 
 
 @dataclass(frozen=True)
@@ -68,13 +76,13 @@ class Hop:
         """Make the session; it needs a running event loop."""
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_count_request)
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, socket_factory=_impatient_socket)
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers=self._headers,
             trace_configs=[trace],
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
         )
 
     async def close(self) -> None:
@@ -101,6 +109,8 @@ class Hop:
                 ) as response,
             ):
                 body = await response.read()
+        except aiohttp.ServerTimeoutError:
+            raise PeerFailed(f"{self._upstream} cannot be reached: no connection within {_CONNECT_S:g} s") from None
         except TimeoutError:
             raise PeerTimedOut(f"{self._upstream} did not answer within {left_s:.1f} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -122,6 +132,15 @@ class Hop:
                 return "ok" if response.status == 200 else f"{self._upstream} answers {response.status}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return f"{self._upstream} cannot be reached: {error or 'no answer within 2 s'}"
+
+
+def _impatient_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that gives up on a peer which no longer acknowledges, where the system can tell (Linux)."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+    return made
 
 
 async def _count_request(

@@ -170,9 +170,13 @@ def test_a_session_outlives_the_cloud_being_stopped_between_two_rounds(stack: Pr
             client.reset_links()
             # The second frame has met a cloud that is gone, and is on its way again.
             again = sent_bits + 2080 + 2 * 512
-            until("the second frame is sent again", lambda: client.links()[0].bits >= again, 60)
+            until("the second frame is sent again", lambda: running.done() or client.links()[0].bits >= again, 60)
+            assert not running.done(), running.result()
             run("docker", "start", stack.container("cloud"))
             result = running.result(timeout=260)
+    except BaseException:
+        stack.show(*ROLES)
+        raise
     finally:
         client.reset_links()
     assert stack.inspect("cloud", "{{.State.StartedAt}}") != started_at

@@ -12,8 +12,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from containers import PROBE, ROOT, picture, require, run, until
@@ -145,13 +147,19 @@ def spikelink(role: str, *arguments: str) -> str:
     return run(*inside(role, sys.executable, "-m", "cli", *arguments))
 
 
-def test_an_image_is_classified_over_three_hosts(hosts: None, tokens: Path, tmp_path: Path) -> None:
-    image = tmp_path / "image.png"
+def classified(tokens: Path) -> dict[str, Any]:
+    """All five rounds of one image, from the edge's host."""
+    image = tokens.parent / "image.png"
     image.write_bytes(picture())
     edge = f"http://{ADDRESS['edge']}:{PORT['edge']}"
     options = ("--ber", "0.1", "--seed", "7", "--threshold", "1", "--json")
     where = ("--edge", edge, "--token-file", str(tokens / "token"))
-    result = json.loads(spikelink("edge", "classify", str(image), *options, *where))
+    result: dict[str, Any] = json.loads(spikelink("edge", "classify", str(image), *options, *where))
+    return result
+
+
+def test_an_image_is_classified_over_three_hosts(hosts: None, tokens: Path) -> None:
+    result = classified(tokens)
     assert result["outcome"] == "exhausted"
     assert [entry["t"] for entry in result["rounds"]] == [4, 5, 6, 7, 8]
     assert result["durable"]
@@ -162,6 +170,31 @@ def test_the_channel_is_changed_from_its_own_host(hosts: None, tokens: Path) -> 
     spikelink("channel", "channel", "set", "--ber", "0.25", *where)
     assert "0.25" in spikelink("channel", "channel", "show", *where)
     spikelink("channel", "channel", "reset", *where)
+
+
+def test_a_host_that_vanishes_without_a_word_is_asked_again(hosts: None, tokens: Path) -> None:
+    """No FIN, no RST, no ARP error: its packets go nowhere, on a connection that has been open since the last image."""
+    admin = ("--channel", f"http://127.0.0.1:{PORT['channel']}", "--token-file", str(tokens / "admin_token"))
+
+    def sent_bits() -> int:
+        links = json.loads(spikelink("channel", "channel", "show", "--json", *admin))
+        return next(int(link["bits"]) for link in links if link["name"] == "forward")
+
+    undisturbed, before = classified(tokens), sent_bits()
+    blackhole = ("blackhole", f"{CHANNEL_TO_CLOUD}/32")
+    run("ip", "-n", _name("cloud"), "route", "add", *blackhole)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            running = pool.submit(classified, tokens)
+            until("the first frame is sent again", lambda: running.done() or sent_bits() >= before + 2 * 2080, 30)
+        finally:
+            run("ip", "-n", _name("cloud"), "route", "delete", *blackhole)
+        result = running.result(60)
+    assert result["http_retries"] > 0
+    assert [entry["flipped_bits"] for entry in result["rounds"]] == [
+        entry["flipped_bits"] for entry in undisturbed["rounds"]
+    ]
+    assert [result["outcome"], result["top"]] == [undisturbed["outcome"], undisturbed["top"]]
 
 
 def test_the_edge_has_no_way_to_the_cloud_but_the_channel(hosts: None) -> None:

@@ -236,3 +236,22 @@ async def test_sqlite_locked_or_full_is_unavailable_and_heals(tmp_path: Path) ->
     assert await store.load("a") == Stored(b"1", 1)
     await create(store, "big", bytes(100_000))  # the connection is a new one, without that bound
     await store.close()
+
+
+@pytest.mark.asyncio
+async def test_sqlite_waits_while_another_process_sets_up_the_same_new_file(tmp_path: Path) -> None:
+    """SQLite refuses the change to WAL at once where another connection is about to write, whatever its time-out."""
+    path = tmp_path / "sessions.sqlite3"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(path).execute("PRAGMA journal_mode = WAL")
+    store = SqliteStore(path)
+    opening = asyncio.create_task(store.open())
+    await asyncio.wait([opening], timeout=0.2)
+    assert not opening.done()
+    other.execute("ROLLBACK")
+    await opening
+    assert await store.count() == 0
+    await store.close()
+    other.close()

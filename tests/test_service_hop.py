@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hop to a host that says nothing: the try ends early, as one that may be repeated, not with the deadline."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from service.errors import PeerFailed, PeerTimedOut
+from service.hop import Call, Deadline, Hop
+
+CALL = Call("/v1/frames", b"bits", {}, "request")
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port whose queue of connections is full: the kernel leaves further ones without any answer."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that takes connections, and never answers on one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+@pytest.mark.asyncio
+async def test_a_host_that_takes_no_connection_has_failed_long_before_the_deadline(deaf_port: int) -> None:
+    hop = Hop(f"http://127.0.0.1:{deaf_port}", None)
+    await hop.open()
+    began_s = time.monotonic()
+    with pytest.raises(PeerFailed, match="no connection within 3 s"):
+        await hop.post(CALL, Deadline.after(DEADLINE_S))
+    assert time.monotonic() - began_s < DEADLINE_S / 2
+    await hop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_deadline_shorter_than_connecting_holds(deaf_port: int) -> None:
+    hop = Hop(f"http://127.0.0.1:{deaf_port}", None)
+    await hop.open()
+    with pytest.raises(PeerTimedOut):
+        await hop.post(CALL, Deadline.after(0.2))
+    await hop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_host_that_computes_has_all_the_time_that_is_left(mute_port: int) -> None:
+    """A slow cloud is no dead one: the bound is on connecting alone."""
+    hop = Hop(f"http://127.0.0.1:{mute_port}", None)
+    await hop.open()
+    began_s = time.monotonic()
+    with pytest.raises(PeerTimedOut):
+        await hop.post(CALL, Deadline.after(4.0))
+    assert time.monotonic() - began_s > 3.9
+    await hop.close()
