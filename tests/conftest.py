@@ -2,6 +2,7 @@
 """Fixtures of the whole suite. Loads no torch itself: the client's tests must run without it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,15 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from toy import toy_weights
 
     return toy_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A session store of each kind, empty."""
+    from redis_server import running_redis
+
+    if request.param == "sqlite":
+        yield f"sqlite://{tmp_path_factory.mktemp('store') / 'sessions.sqlite3'}"
+    else:
+        with running_redis() as server:
+            yield server.url

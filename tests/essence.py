@@ -3,9 +3,9 @@
 
 from dataclasses import dataclass
 
-from models.link import BlockTrace
+from models.link import BlockTrace, RoundTrace
 from models.prediction import most_probable
-from service.wire import Classification
+from service.wire import Classification, RoundReport
 
 Round = tuple[int, int, int, int, float | None, float | None, bool | None, str]
 
@@ -27,35 +27,16 @@ def of_reply(reply: Classification) -> Essence:
     assert (reply.label, reply.class_index) == (reply.top[0].label, reply.top[0].class_index)
     assert reply.bandwidth_bits == sum(entry.payload_bits for entry in reply.rounds)
     assert reply.feedback_bits == len(reply.rounds)
-    rounds = tuple(
-        (
-            entry.round,
-            entry.t,
-            entry.payload_bits,
-            entry.flipped_bits,
-            entry.similarity,
-            entry.margin,
-            entry.crc_ok,
-            entry.feedback,
-        )
-        for entry in reply.rounds
-    )
+    rounds = tuple(_round(entry) for entry in reply.rounds)
     return Essence(reply.block, top, reply.outcome, reply.bandwidth_bits, rounds)
 
 
 def of_trace(trace: BlockTrace) -> Essence:
     """From the in-process link."""
-    rounds: tuple[Round, ...] = tuple(
-        (
-            entry.round,
-            entry.t,
-            entry.payload_bits,
-            entry.flipped_bits,
-            entry.similarity,
-            entry.margin,
-            entry.crc_ok,
-            str(entry.feedback),
-        )
-        for entry in trace.rounds
-    )
+    rounds = tuple(_round(entry) for entry in trace.rounds)
     return Essence(trace.block, most_probable(trace.logits_L), str(trace.outcome), trace.bandwidth_bits, rounds)
+
+
+def _round(entry: RoundReport | RoundTrace) -> Round:
+    numbers = (entry.round, entry.t, entry.payload_bits, entry.flipped_bits)
+    return (*numbers, entry.similarity, entry.margin, entry.crc_ok, str(entry.feedback))

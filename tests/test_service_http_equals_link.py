@@ -13,7 +13,6 @@ import pytest
 from essence import Essence, of_reply, of_trace
 from nodes import AT_ONCE, NEVER, png, three_nodes
 from numpy.typing import NDArray
-from redis_server import running_redis
 from toy import load_link, toy_images
 
 from client import Client
@@ -78,15 +77,6 @@ class Bench:
 
 _KNOWN: dict[tuple[str, float], list[Essence]] = {}
 link_of = cache(load_link)
-
-
-@pytest.fixture(scope="module", params=["sqlite", "redis"])
-def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite://{tmp_path_factory.mktemp('store') / 'sessions.sqlite3'}"
-    else:
-        with running_redis() as server:
-            yield server.url
 
 
 @pytest.fixture(scope="module", params=["toy", "trained"])

@@ -22,15 +22,6 @@ from service.nodes.cloud.record import decode
 from service.wire import FrameAnswer, ResultAnswer
 
 
-@pytest.fixture(scope="module", params=["sqlite", "redis"])
-def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite://{tmp_path_factory.mktemp('store') / 'sessions.sqlite3'}"
-    else:
-        with running_redis() as server:
-            yield server.url
-
-
 @pytest.fixture(scope="module")
 def clouds(toy_folder: Path, store_url: str) -> Iterator[tuple[Cloud, Cloud]]:
     """Two replicas on one store."""

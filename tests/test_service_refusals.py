@@ -13,20 +13,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from nodes import AT_ONCE, Cloud, HandFrame, Sender, metric, problem, running_cloud, until
-from redis_server import running_redis
 
 from models.systems import SYSTEMS
 from models.weights import MANIFEST
 from service.nodes.cloud.engine import Engine
-
-
-@pytest.fixture(scope="module", params=["sqlite", "redis"])
-def store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite://{tmp_path_factory.mktemp('store') / 'sessions.sqlite3'}"
-    else:
-        with running_redis() as server:
-            yield server.url
 
 
 @pytest.fixture(scope="module")

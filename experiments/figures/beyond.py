@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beyond the paper: accuracy against bandwidth with oracles, decisions, bandwidth per image, energy."""
 
+from collections.abc import Callable
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.paper import draw_settings
 from experiments.figures.results import Results, Row, where
-from experiments.figures.style import ACCURACY, BANDWIDTH_KBIT, BER, INK, legend_below, look_of, panels
+from experiments.figures.style import ACCURACY, BANDWIDTH_KBIT, BER, INK, Look, legend_below, look_of, panels
 
 #: Scores by the name of the rule that compares them with theta.
 SCORE_RULES: Final = {
@@ -69,32 +70,35 @@ def baselines(results: Results) -> Figure:
 
 def roc(results: Results) -> Figure:
     """Which share of right and of wrong labels each score accepts at the first decision."""
-    bers = sorted({row["ber"] for row in results.decisions["scores"] if "roc" in row})
-    figure, axes = panels(len(bers), sharey=True)
-    for some, ber in zip(axes, bers, strict=True):
-        some.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
-        for row in where(results.decisions["scores"], ber=ber):
-            look, curve = look_of(SCORE_RULES[row["score"]]), row["roc"]
-            some.plot(curve["wrong_accepted"], curve["right_accepted"], color=look.colour, label=look.label)
-        some.set(title=f"BER {ber:g}", xlabel="wrong labels accepted (share)", aspect="equal")
-    axes[0].set_ylabel("right labels accepted (share)")
-    legend_below(figure, axes)
-    return figure
+
+    def draw(axes: Axes, row: Row, look: Look) -> None:
+        curve = row["roc"]
+        axes.plot(curve["wrong_accepted"], curve["right_accepted"], color=look.colour, label=look.label)
+
+    return _scores(results, draw, "wrong labels accepted (share)", "right labels accepted (share)")
 
 
 def calibration(results: Results) -> Figure:
     """Share of right labels against what the score predicts, its table made on validation."""
+
+    def draw(axes: Axes, row: Row, look: Look) -> None:
+        predicted = [bin_["predicted"] for bin_ in row["calibration"]]
+        right = [bin_["right"] for bin_ in row["calibration"]]
+        axes.plot(predicted, right, color=look.colour, marker=look.marker, label=look.label)
+
+    return _scores(results, draw, "predicted share of right labels", "share of right labels")
+
+
+def _scores(results: Results, draw: Callable[[Axes, Row, Look], None], xlabel: str, ylabel: str) -> Figure:
+    """A square a BER with its diagonal, and in it a curve a score."""
     bers = sorted({row["ber"] for row in results.decisions["scores"] if "roc" in row})
     figure, axes = panels(len(bers), sharey=True)
     for some, ber in zip(axes, bers, strict=True):
         some.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
         for row in where(results.decisions["scores"], ber=ber):
-            look = look_of(SCORE_RULES[row["score"]])
-            predicted = [bin_["predicted"] for bin_ in row["calibration"]]
-            right = [bin_["right"] for bin_ in row["calibration"]]
-            some.plot(predicted, right, color=look.colour, marker=look.marker, label=look.label)
-        some.set(title=f"BER {ber:g}", xlabel="predicted share of right labels", aspect="equal")
-    axes[0].set_ylabel("share of right labels")
+            draw(some, row, look_of(SCORE_RULES[row["score"]]))
+        some.set(title=f"BER {ber:g}", xlabel=xlabel, aspect="equal")
+    axes[0].set_ylabel(ylabel)
     legend_below(figure, axes)
     return figure
 
@@ -107,7 +111,7 @@ def bandwidth(results: Results) -> Figure:
     for some, ber in zip(axes, results.shown_bers, strict=True):
         for index, name in enumerate(systems):
             share = results.point(name, "default", ber)["share_by_t"]
-            steps = [4 + i + (index - (len(systems) - 1) / 2) * width for i in range(len(share))]
+            steps = [results.t0 + i + (index - (len(systems) - 1) / 2) * width for i in range(len(share))]
             look = look_of(name)
             some.bar(steps, [100 * value for value in share], width * 0.92, color=look.colour, label=look.label)
         some.set(title=f"BER {ber:g}", xlabel="time steps sent, t (512 bits each)")

@@ -48,6 +48,11 @@ class Results:
         others = {"multi-rate", "control", "oracle-label", *self.thresholds}
         return [name for name in dict.fromkeys(row["system"] for row in self.rates["points"]) if name not in others]
 
+    @property
+    def t0(self) -> int:
+        """The time steps of a first transmission: Multi-rate's fewest."""
+        return min(int(row["t"]) for row in self.points("multi-rate"))
+
     def points(self, system: str, setting: str | None = None) -> list[Row]:
         """A system's points by BER; of all its settings where none is named."""
         rows = where(self.rates["points"], system=system, **({"setting": setting} if setting else {}))
