@@ -4,17 +4,17 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.failures import CommandError
-from cli.options import DATA, DataPath
+from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
 from cli.terminal import output
 
 if TYPE_CHECKING:
-    from experiments.data.cifar100 import Split
     from experiments.evaluation.run import Evaluation
+
 
 PAPER_BERS = "0,0.05,0.1,0.15,0.2,0.25,0.3"
 
@@ -22,14 +22,15 @@ PAPER_BERS = "0,0.05,0.1,0.15,0.2,0.25,0.3"
 def evaluate(  # noqa: PLR0913  # typer makes one option of each parameter
     data: DataPath = DATA,
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
-    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    weights: WeightsPath = None,
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Which images.")] = "test",
     bers: Annotated[str, typer.Option(help="Crossover probabilities, comma-separated.")] = PAPER_BERS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     images: Annotated[int | None, typer.Option(min=1, help="Only so many images, the first by id.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="bfloat16 autocast.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
-    runs: Annotated[Path, typer.Option(envvar="SPIKELINK_RUNS", help="Where finished pieces are kept.")] = Path("runs"),
+    runs: RunsPath = RUNS,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Choose the thresholds (validation only) and store them.")
     ] = False,
@@ -41,16 +42,13 @@ def evaluate(  # noqa: PLR0913  # typer makes one option of each parameter
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
     from models.profiles import PROFILES
-    from models.weights import WeightsError
+    from models.weights import WEIGHTS_FOLDER, WeightsError
 
-    if profile not in PROFILES:
-        raise CommandError(f"there is no profile {profile!r}: there are {', '.join(PROFILES)}")
-    if split not in ("test", "validation"):
-        raise CommandError(f"--split is test or validation, not {split!r}")
-    chosen_split: Split = "test" if split == "test" else "validation"
-    spec = Spec(profile, device=device, bf16=bf16)
+    check_profile(profile)
+    where = device.resolved()
+    spec = Spec(profile, weights or WEIGHTS_FOLDER, where, bf16)
     options = run.EvaluationOptions(
-        spec, data, chosen_split, parse_bers(bers), seed, images, runs, count_workers(workers, device)
+        spec, data, split, parse_bers(bers), seed, images, runs, count_workers(workers, where)
     )
     try:
         if calibrate:
@@ -60,6 +58,8 @@ def evaluate(  # noqa: PLR0913  # typer makes one option of each parameter
         thresholds = run.calibrate(options, by_ber) if calibrate else spec.manifest().thresholds
     except (DataSetMissingError, WeightsError, ValueError) as error:
         raise CommandError(str(error)) from error
+    except KeyboardInterrupt:
+        raise CommandError("interrupted: the same command goes on with what is not finished") from None
     evaluation = run.summarise(by_ber, thresholds, PROFILES[profile].harq)
     _show(evaluation)
     if json_file is not None:
@@ -73,14 +73,14 @@ def count_workers(asked: int | None, device: str) -> int:
 
 
 def parse_bers(text: str) -> tuple[float, ...]:
-    """Raises CommandError."""
+    """Each once, in rising order. Raises CommandError."""
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise CommandError(f"--bers is a comma-separated list of numbers, not {text!r}") from None
     if not all(0 <= value <= 0.5 for value in values):
         raise CommandError("a BER lies in 0..0.5")
-    return values
+    return tuple(sorted(set(values)))
 
 
 def _show(evaluation: "Evaluation") -> None:

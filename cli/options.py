@@ -2,6 +2,7 @@
 """Options that several commands share, and the secrets that they name."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -38,8 +39,48 @@ AdminTokenFile = Annotated[
 DataPath = Annotated[
     Path, typer.Option("--data", envvar="SPIKELINK_DATA", metavar="PATH", help="CIFAR-100: its folder, or an archive.")
 ]
+WeightsPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        envvar="SPIKELINK_WEIGHTS",
+        metavar="FOLDER",
+        help="Folder of the weights; the project's own unless given.",
+        show_default=False,
+    ),
+]
+RunsPath = Annotated[
+    Path,
+    typer.Option("--runs", envvar="SPIKELINK_RUNS", metavar="FOLDER", help="Checkpoints, features, measured pieces."),
+]
+RUNS: Final = Path("runs")
 Timeout = Annotated[float, typer.Option("--timeout-s", min=0.001, max=3600, help="Longest wait for an answer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON and nothing else.")]
+
+
+class Device(StrEnum):
+    """Where networks run; ``auto`` is CUDA where there is one."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+    def resolved(self) -> str:
+        """``cpu`` or ``cuda``. Raises CommandError where CUDA is asked for and absent."""
+        from models.inference import choose_device
+
+        try:
+            return choose_device(self.value).type
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+
+
+def check_profile(name: str) -> None:
+    """Raises CommandError for a name that no profile has."""
+    from models.profiles import PROFILES
+
+    if name not in PROFILES:
+        raise CommandError(f"there is no profile {name!r}: there are {', '.join(PROFILES)}")
 
 
 def read_token(path: Path | None, *variables: str) -> str | None:

@@ -9,7 +9,7 @@ import typer
 
 from cli.evaluate import PAPER_BERS, count_workers, parse_bers
 from cli.failures import CommandError
-from cli.options import DATA, DataPath
+from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
 from cli.terminal import output
 
 if TYPE_CHECKING:
@@ -22,13 +22,14 @@ _NEEDED: Final = ("jinja2", "matplotlib", "scipy")
 def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
     data: DataPath = DATA,
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
+    weights: WeightsPath = None,
     bers: Annotated[str, typer.Option(help="Crossover probabilities, comma-separated, 0 among them.")] = PAPER_BERS,
     seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = 5,
     images: Annotated[int | None, typer.Option(min=1, help="Only so many images of each split, to try it out.")] = None,
     ldpc: Annotated[bool, typer.Option("--ldpc/--no-ldpc", help="The LDPC baseline, which takes longest.")] = True,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
-    runs: Annotated[Path, typer.Option(envvar="SPIKELINK_RUNS", help="Where finished pieces are kept.")] = Path("runs"),
+    runs: RunsPath = RUNS,
     docs: Annotated[Path, typer.Option(help="Gets results.md, and JSON and figures in results/.")] = Path("docs"),
     figures_only: Annotated[
         bool, typer.Option("--figures-only", help="Draw and write from the JSON alone: no weights, no data.")
@@ -44,9 +45,11 @@ def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
     if not figures_only:
         from experiments.evaluation.parts import Spec
         from experiments.reproduction.reproduce import Options
+        from models.weights import WEIGHTS_FOLDER
 
-        spec = Spec(profile, device=device)
-        chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, device), runs, docs / "results")
+        where = device.resolved()
+        spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
+        chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results")
         _measure(Options(spec, data, *chosen, images, images, ldpc), sample_only)
     if not sample_only:
         _draw(docs)
@@ -56,11 +59,9 @@ def _measure(options: "Options", sample_only: bool) -> None:
     from cli.measuring_progress import MeasuringProgress
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.reproduction import reproduce as run
-    from models.profiles import PROFILES
     from models.weights import WeightsError
 
-    if options.spec.profile not in PROFILES:
-        raise CommandError(f"there is no profile {options.spec.profile!r}: there are {', '.join(PROFILES)}")
+    check_profile(options.spec.profile)
     if min(options.bers) > 0:
         raise CommandError("--bers needs 0, where thresholds are limited")
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.failures import CommandError
-from cli.options import DATA, DataPath
+from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
 
 if TYPE_CHECKING:
     from experiments.training.bench import Bench, TrainingOptions
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Stage(StrEnum):
-    """The stages, in the order in which they are trained; the last three need no more than the ones before them."""
+    """The stages in the order in which they are trained. The codecs after ``joint`` learn on its backbone, frozen."""
 
     BACKBONE = "backbone"
     CODEC = "codec"
@@ -71,18 +71,15 @@ def train(  # noqa: PLR0913  # typer makes one option of each parameter
     ],
     data: DataPath = DATA,
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
-    weights: Annotated[
-        Path | None,
-        typer.Option(envvar="SPIKELINK_WEIGHTS", help="Where the result goes; the project's own unless given."),
-    ] = None,
-    runs: Annotated[Path, typer.Option(envvar="SPIKELINK_RUNS", help="Checkpoints and features.")] = Path("runs"),
+    weights: WeightsPath = None,
+    runs: RunsPath = RUNS,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint in --runs.", rich_help_panel=RUN)
     ] = False,
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes between checkpoints inside an epoch.", rich_help_panel=RUN)
     ] = 5,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.", rich_help_panel=RUN)] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.", rich_help_panel=RUN)] = Device.AUTO,
     bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="bfloat16 autocast.", rich_help_panel=RUN)] = True,
     compiled: Annotated[
         bool | None,
@@ -138,19 +135,15 @@ def train(  # noqa: PLR0913  # typer makes one option of each parameter
 ) -> None:
     """Train one stage and write its best epoch by validation into the weights folder."""
     from experiments.training.bench import TrainingOptions
-    from models.profiles import PROFILES
     from models.weights import WEIGHTS_FOLDER
 
-    if profile not in PROFILES:
-        raise CommandError(f"there is no profile {profile!r}: there are {', '.join(PROFILES)}")
-    if device not in ("auto", "cpu", "cuda"):
-        raise CommandError(f"--device is auto, cpu or cuda, not {device!r}")
+    check_profile(profile)
     if start is not None and not start.is_dir():
         raise CommandError(f"there is no folder {start} to start from")
     given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share)
     _refuse_strangers(stage, start, epochs, given)
     options = TrainingOptions(
-        profile, data, runs, weights or WEIGHTS_FOLDER, start, resume, device, bf16, compiled, images,
+        profile, data, runs, weights or WEIGHTS_FOLDER, start, resume, device.resolved(), bf16, compiled, images,
         checkpoint_s=60 * checkpoint_minutes,
     )  # fmt: skip
     default_epochs, default_rate, default_batch = DEFAULTS[stage]
@@ -202,7 +195,6 @@ def _run(
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.training.bench import Bench, Listener
     from experiments.training.checkpoints import ResumeError
-    from experiments.training.engine import DeviceError
     from experiments.training.first_backbone import StageOrderError
     from models.weights import WeightsError
 
@@ -210,7 +202,7 @@ def _run(
         with TrainingProgress(stage.value, schedule.epochs, schedule.batch) as progress:
             listener = Listener(progress.step, progress.epoch, progress.features)
             return _train(stage, Bench(options, schedule, listener), given, sizes)
-    except (DataSetMissingError, WeightsError, DeviceError, ResumeError, StageOrderError) as error:
+    except (DataSetMissingError, WeightsError, ResumeError, StageOrderError) as error:
         raise CommandError(str(error)) from None
     except KeyboardInterrupt:
         raise CommandError("interrupted: the same command with --resume goes on after the last checkpoint") from None

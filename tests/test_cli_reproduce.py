@@ -2,12 +2,16 @@
 """``spikelink reproduce`` and ``evaluate`` as a user meets them when something is missing."""
 
 import importlib.util
+import shutil
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from toy import toy_images
 
 from cli.app import main
+from cli.evaluate import parse_bers
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -54,3 +58,21 @@ def test_what_is_missing_takes_one_line(
 def test_thresholds_are_chosen_on_validation_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = failure(capsys, "evaluate", "--calibrate", "--split", "test", "--data", tmp_path, "--runs", tmp_path)
     assert "thresholds are chosen on the whole validation split" in line
+
+
+def test_a_worker_that_cannot_load_says_why_in_one_line(
+    capfd: pytest.CaptureFixture[str], toy_folder: Path, tmp_path: Path
+) -> None:
+    """More than a unit of images, so that two processes are started; the weights are not those of the manifest."""
+    images = toy_images(300, seed=1).reshape(300, -1)
+    np.concatenate((np.zeros((300, 2), dtype=np.uint8), images), axis=1).tofile(tmp_path / "test.bin")
+    weights = shutil.copytree(toy_folder, tmp_path / "weights")
+    damaged = weights / "resnet18" / "head.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    arguments = ("--data", tmp_path, "--runs", tmp_path / "runs", "--weights", weights, "--workers", 2)
+    assert "head.safetensors" in failure(capfd, "evaluate", *arguments)
+
+
+def test_bers_are_measured_once_and_in_order() -> None:
+    """Tables and figures take the measured order for the order of their columns."""
+    assert parse_bers("0.3,0,0.1,0.30") == (0.0, 0.1, 0.3)

@@ -159,10 +159,12 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(job: _Job, done: "Queue[int]") -> None:
     torch.set_num_threads(1)
-    _worker.update(job=job, parts=load_parts(job.spec), done=done)
+    _worker.update(job=job, done=done)
 
 
 def _work(task: _Task) -> None:
+    if "parts" not in _worker:  # not when the process starts: an error there breaks the pool and loses what it was
+        _worker["parts"] = load_parts(_worker["job"].spec)
     _worker["job"].compute(_worker["parts"], task, _worker["done"].put)
 
 

@@ -63,7 +63,7 @@ class Origin:
 
 
 class Bench:
-    """One command's stage at work. Raises DeviceError; its methods DataSetMissingError, WeightsError."""
+    """One command's stage at work. Its methods raise DataSetMissingError and WeightsError."""
 
     def __init__(self, options: TrainingOptions, schedule: Schedule, listener: Listener) -> None:
         self.options, self.listener, self.asked = options, listener, schedule

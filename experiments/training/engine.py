@@ -7,13 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.inference import choose_device
+
 #: What the kernel calls a processor whose matrix unit multiplies bfloat16.
 _AMX_FLAG = "amx_bf16"
 _CPU_INFO = Path("/proc/cpuinfo")
-
-
-class DeviceError(Exception):
-    """The device that was asked for is not there."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,16 @@ class Engine:
 
 
 def choose_engine(device: str, *, bf16: bool, compiled: bool | None) -> Engine:
-    """``device`` is cpu, cuda or auto. Raises DeviceError where there is no CUDA device.
+    """``device`` is cpu, cuda or auto. Raises ValueError where there is no CUDA device.
 
     channels_last: on CUDA, and on CPUs whose matrix unit (AMX) takes bfloat16; cores without it were measured to be
     faster in the usual layout. Compiled: on CUDA unless told otherwise; on the CPU it gained nothing.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        if not torch.cuda.is_available():
-            raise DeviceError("there is no CUDA device: --device cpu")
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
         torch.backends.cudnn.benchmark = True
-        return Engine(torch.device("cuda"), bf16, True, True if compiled is None else compiled, report_every=20)
-    return Engine(torch.device("cpu"), bf16, bf16 and _has_amx(), bool(compiled))
+        return Engine(chosen, bf16, True, True if compiled is None else compiled, report_every=20)
+    return Engine(chosen, bf16, bf16 and _has_amx(), bool(compiled))
 
 
 def _has_amx() -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages as commands run them: load what came before, train, write the weights.
 
-All of them raise DataSetMissingError, WeightsError, DeviceError and ResumeError.
+All of them raise DataSetMissingError, WeightsError and ResumeError.
 """
 
 from dataclasses import asdict
