@@ -196,13 +196,14 @@ def _run(
     from experiments.training.bench import Bench, Listener
     from experiments.training.checkpoints import ResumeError
     from experiments.training.first_backbone import StageOrderError
+    from experiments.training.loop import DivergedError
     from models.weights import WeightsError
 
     try:
         with TrainingProgress(stage.value, schedule.epochs, schedule.batch) as progress:
             listener = Listener(progress.step, progress.epoch, progress.features)
             return _train(stage, Bench(options, schedule, listener), given, sizes)
-    except (DataSetMissingError, WeightsError, ResumeError, StageOrderError) as error:
+    except (DataSetMissingError, WeightsError, ResumeError, StageOrderError, DivergedError) as error:
         raise CommandError(str(error)) from None
     except KeyboardInterrupt:
         raise CommandError("interrupted: the same command with --resume goes on after the last checkpoint") from None

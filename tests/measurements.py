@@ -37,4 +37,4 @@ def labelled_images(count: int, seed: int = 3) -> LabelledImages:
 def made_up(right_NS: list[list[int]], margin_NS: list[list[float]], ber: float) -> Outcomes:
     """One seed's outcomes with a margin."""
     correct, scores = np.array([right_NS], dtype=np.bool_), np.array([margin_NS], dtype=np.float32)
-    return Outcomes(ber, correct, {"margin": scores}, None)
+    return Outcomes(ber, correct, {"margin": scores}, correct[0, :, -1])

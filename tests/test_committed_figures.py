@@ -27,9 +27,23 @@ PROFILES = [name for name, manifest in available_profiles().items() if manifest]
 REPEAT = "spikelink reproduce --sample-only"
 
 
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
 def committed(profile: str) -> dict[str, Any]:
-    figures: dict[str, Any] = json.loads((RESULTS / profile / "sample.json").read_text())
-    return figures
+    return read(RESULTS / profile / "sample.json")
+
+
+def require_data(split: cifar100.Split) -> None:
+    """Skip without CIFAR-100, or fail where SPIKELINK_REQUIRE_DATA=1 says that nothing may be skipped."""
+    if cifar100.is_there(DATA, split):
+        return
+    said = f"no CIFAR-100 in {DATA} (or SPIKELINK_DATA)"
+    if os.environ.get("SPIKELINK_REQUIRE_DATA") == "1":
+        pytest.fail(said)
+    pytest.skip(said)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -43,19 +57,30 @@ def test_made_up_images_give_the_committed_figures(profile: str, tmp_path: Path)
     assert differences(sampler.figures(made_up_images()), committed(profile)["made_up"]) == []
 
 
-@pytest.mark.skipif(not cifar100.is_there(DATA, "test"), reason=f"no CIFAR-100 in {DATA} (or SPIKELINK_DATA)")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_real_images_give_the_committed_figures(profile: str, tmp_path: Path) -> None:
     """500 test images, drawn by the hash of their pixels before any training."""
+    require_data("test")
     sampler = Sampler(Spec(profile), UnitStore(tmp_path), 1, Heard())
     images = by_id(cifar100.load(DATA, "test"), TEST_IMAGES)
     assert differences(sampler.figures(images), committed(profile)["test"]) == []
 
 
-def test_committed_results_are_of_the_shipped_weights() -> None:
-    for path in RESULTS.glob("*/provenance.json"):
-        shipped = read_manifest(path.parent.name).weights_sha256
-        assert json.loads(path.read_text())["weights_sha256"] == shipped, f"{path}: repeat spikelink reproduce"
+@pytest.mark.parametrize("profile", PROFILES)
+def test_all_committed_results_are_of_the_shipped_weights(profile: str) -> None:
+    """Every JSON that names weights, and the default thresholds, which are not in the weights' hash."""
+    named = [path for path in (*RESULTS.glob("*.json"), *RESULTS.glob("*/*.json")) if "weights_sha256" in read(path)]
+    of_profile = [path for path in named if profile in (path.parent.name, path.name.rpartition("-")[0])]
+    assert RESULTS / f"{profile}-test.json" in of_profile
+    manifest = read_manifest(profile)
+    for path in of_profile:
+        assert read(path)["weights_sha256"] == manifest.weights_sha256, f"{path}: made with other weights"
+    points = read(RESULTS / f"{profile}-test.json")["points"]
+    thetas = {point["system"]: point["theta"] for point in points if point["theta"] is not None}
+    assert thetas == manifest.thresholds, "made with other thresholds"
+    if (path := RESULTS / profile / "thresholds.json").is_file():
+        defaults = {name: settings["default"] for name, settings in read(path).items() if "default" in settings}
+        assert defaults == manifest.thresholds, "made with other thresholds"
 
 
 def test_the_page_is_what_the_committed_json_gives(tmp_path: Path) -> None:

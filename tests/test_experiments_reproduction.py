@@ -111,7 +111,7 @@ def test_a_session_adds_up_what_ran(counter: OperationCounter) -> None:
 
 def test_a_trials_interval_is_that_of_a_share() -> None:
     correct_N = np.array([1.0] * 70 + [0.0] * 30)
-    trial = Trial(correct_N, np.full(100, 2048.0), (1.0, 0.0))
+    trial = Trial(correct_N, np.full(100, 2048.0), (1.0, 0.0), seeds=1)
     assert (trial.accuracy, trial.half_width) == (pytest.approx(70), pytest.approx(196 * np.sqrt(0.7 * 0.3 / 100)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-#: One BER and seed: ``correct`` bool [N, S], ``score.NAME`` float32 [N, S], and perhaps ``direct`` bool [N].
+#: One BER and seed: ``correct`` bool [N, S], ``score.NAME`` float32 [N, S], and ``direct`` bool [N].
 Columns = dict[str, NDArray[np.generic]]
 SCORE = "score."
 
@@ -22,13 +22,13 @@ SCORE = "score."
 class Outcomes:
     """What N images met at one BER over A noise seeds, at each of S points where their system could stop.
 
-    ``direct_correct_N`` is the classifier on the feature that no codec touched, None where the pass has no such thing.
+    ``direct_correct_N`` is the classifier on the feature that no codec touched.
     """
 
     ber: float
     correct_ANS: Bools
     scores: Mapping[str, Floats]
-    direct_correct_N: Bools | None
+    direct_correct_N: Bools
 
     @property
     def images(self) -> int:
@@ -37,6 +37,11 @@ class Outcomes:
     @property
     def points(self) -> int:
         return int(self.correct_ANS.shape[2])
+
+    def first_seeds(self, count: int | None) -> "Outcomes":
+        """The outcomes of so many noise seeds alone, of all where None."""
+        scores = {name: score[:count] for name, score in self.scores.items()}
+        return Outcomes(self.ber, self.correct_ANS[:count], scores, self.direct_correct_N)
 
 
 def join(parts: Sequence[Columns]) -> Columns:
@@ -55,5 +60,5 @@ def stack(ber: float, by_seed: Sequence[Columns]) -> Outcomes:
         ber,
         over_seeds("correct").astype(np.bool_),
         {name.removeprefix(SCORE): over_seeds(name).astype(np.float32) for name in first if name.startswith(SCORE)},
-        first["direct"].astype(np.bool_) if "direct" in first else None,
+        first["direct"].astype(np.bool_),
     )

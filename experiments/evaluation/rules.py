@@ -2,6 +2,7 @@
 """Stop rules applied to measured outcomes: which point counts for each image, and what that costs."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -17,18 +18,24 @@ from models.systems import SYSTEMS, StopRule, System
 MULTI_RATE: Final = "multi-rate"
 
 
+class Choice(StrEnum):
+    """How a default theta is chosen (experiments/evaluation/thresholds.py)."""
+
+    BUDGET = "budget"
+    GAIN = "gain"
+
+
 @dataclass(frozen=True)
 class Rule:
     """Stop at the first point whose score exceeds theta; ``bits_S`` is the payload up to each point.
 
-    ``default`` says how its default theta is chosen: "budget" or "gain" (experiments/evaluation/thresholds.py); it is
-    empty for rules that no system has: oracles and comparisons.
+    ``default`` says how its default theta is chosen; rules that no system has, oracles and comparisons, have none.
     """
 
     name: str
     score: str
     bits_S: tuple[int, ...]
-    default: str = ""
+    default: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Trial:
     correct_N: NDArray[np.float64]
     bits_N: NDArray[np.float64]
     share_S: tuple[float, ...]
+    seeds: int
 
     @property
     def accuracy(self) -> float:
@@ -93,8 +101,8 @@ def compared_rules(harq: HarqParameters) -> dict[str, Rule]:
     return {rule.name: rule for rule in rules}
 
 
-def _default(system: System) -> str:
-    return "budget" if system.stop is StopRule.SIMILARITY else "gain"
+def _default(system: System) -> Choice:
+    return Choice.BUDGET if system.stop is StopRule.SIMILARITY else Choice.GAIN
 
 
 def stop_columns(score_XS: Floats, theta: float) -> NDArray[np.int64]:
@@ -130,4 +138,5 @@ def trial(outcomes: Outcomes, column_AN: NDArray[np.int64], bits_S: tuple[int, .
     correct_AN = np.take_along_axis(outcomes.correct_ANS, column_AN[:, :, None], axis=2)[:, :, 0]
     share_S = np.bincount(column_AN.ravel(), minlength=outcomes.points) / column_AN.size
     bits_AN = np.asarray(bits_S, dtype=np.float64)[column_AN]
-    return Trial(correct_AN.mean(axis=0), bits_AN.mean(axis=0), tuple(float(share) for share in share_S))
+    shares = tuple(float(share) for share in share_S)
+    return Trial(correct_AN.mean(axis=0), bits_AN.mean(axis=0), shares, len(column_AN))

@@ -57,7 +57,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Points by system and BER, and the accuracy in percent of the feature that no codec touched: the backbone's."""
+    """Points by system and BER, SimNet's error by BER and t, and the backbone's accuracy in percent without a link."""
 
     backbone_accuracy: float
     points: list[Point]
@@ -89,7 +89,7 @@ def summarise(by_ber: Mapping[float, Outcomes], thresholds: Mapping[str, float],
     ]
     cells = [_cell(outcomes, point, t) for outcomes in by_ber.values() for point, t in enumerate(steps)]
     direct_N = next(iter(by_ber.values())).direct_correct_N
-    return Evaluation(100 * float(np.mean(direct_N)) if direct_N is not None else 0.0, points, cells)
+    return Evaluation(100 * float(np.mean(direct_N)), points, cells)
 
 
 def may_calibrate(options: EvaluationOptions) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from experiments.evaluation.outcomes import Outcomes
-from experiments.evaluation.rules import Rule, at_point, by_threshold
+from experiments.evaluation.rules import Choice, Rule, at_point, by_threshold
 
 #: Validation's mean bandwidth at BER 0 that defaults may spend; 92 bits below the 2,592 of DESIGN.md, section 8,
 #: because 2,500 validation images fix the mean only to about 20 bits.
@@ -33,12 +33,17 @@ Measured = Mapping[float, Outcomes]
 
 
 def default_threshold(rule: Rule, measured: Measured, limit_bits: float = LIMIT_BITS) -> float:
-    """The default theta of a system. Raises ValueError where even the smallest theta costs more than the limit."""
+    """The default theta of a system's rule.
+
+    Raises ValueError for a rule that no system has, and where even the smallest theta costs more than the limit.
+    """
+    if rule.default is None:
+        raise ValueError(f"{rule.name} belongs to no system, so it has no default threshold")
     clean = measured[min(measured)]
     fitting = _prefix(lambda theta: by_threshold(rule, clean, theta).bandwidth_bits <= limit_bits)
     if not fitting:
         raise ValueError(f"{rule.name} needs more than {limit_bits} bits at any threshold")
-    if rule.default == "budget":
+    if rule.default is Choice.BUDGET:
         return float(_GRID[fitting - 1])
     price = price_per_bit(rule, measured)
 

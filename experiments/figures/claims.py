@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from experiments.figures.results import Results, one, where
-from experiments.figures.targets import OWN_SYSTEM, PAPER_SYSTEM, bracket, first_accuracy, signed, table1_cells
+from experiments.figures.targets import OWN_SYSTEM, PAPER_SYSTEM, accuracy_with_interval, bracket, signed, table1_cells
 
 _PAPER_BACKBONE: Final = 77.81
 _PAPER_PEARSON: Final = {0.1: 0.995, 0.2: 0.958, 0.3: 0.987}
@@ -43,12 +43,12 @@ def claims(results: Results) -> list[Claim]:
 
 
 def _backbone(results: Results) -> Claim:
-    found = first_accuracy(results)
-    shipped = results.rates["backbone"]["accuracy"]
-    ours = shipped if found is None else found
+    first = results.first_backbone
+    row = results.rates["backbone"] if first is None else first
+    ours = float(row["accuracy"])
     same = results.profile == "resnet50"
     why = "the paper's backbone" if same else f"another backbone: {results.profile} instead of ResNet50"
-    said = f"{ours:.2f} %" if found is not None else f"{ours:.2f} % as shipped"
+    said = accuracy_with_interval(row) + (" as shipped" if first is None else "")
     return Claim("the backbone alone", f"{_PAPER_BACKBONE} %", said, f"{ours - _PAPER_BACKBONE:+.2f} points", why)
 
 
@@ -132,7 +132,8 @@ def _ldpc(results: Results) -> list[Claim]:
     points = results.points("snn-sc-ldpc-harq")
     if not points:
         return []
-    rivals = [row for row in results.rates["points"] if "oracle" not in row["system"]]
+    systems = ("multi-rate", *results.harq_systems, *results.baselines)
+    rivals = [row for row in results.rates["points"] if row["system"] in systems]
     best = all(
         row["accuracy"] >= max(other["accuracy"] for other in where(rivals, ber=row["ber"]))
         for row in points

@@ -11,7 +11,7 @@ from experiments.figures.beyond import SCORE_RULES
 from experiments.figures.claims import claims
 from experiments.figures.results import Results, Row, load_results, one, profiles_in, where
 from experiments.figures.style import look_of
-from experiments.figures.targets import bracket, first_accuracy, signed, targets
+from experiments.figures.targets import accuracy_with_interval, bracket, signed, targets
 
 _TEMPLATE: Final = "page.md.jinja"
 
@@ -40,13 +40,12 @@ def _section(results: Results) -> dict[str, object]:
         "hours": sum(_cells(some) / some["images_per_second"] for some in results.provenance["passes"]) / 3600,
         "claims": claims(results),
         "targets": targets(results),
-        "first_accuracy": first_accuracy(results),
         "fig4": _fig4(results),
         "rates": _rates(results),
         "table1": [_gaps(results, name) for name in results.thresholds],
         "baselines": _baselines(results),
         "auc": _auc(results),
-        "knowledge": results.similarity["cells"],
+        "knowledge": _knowledge(results),
         "energy": _energy(results),
     }
 
@@ -71,14 +70,13 @@ def _fig4(results: Results) -> str:
     for ber in results.shown_bers:
         for cell in where(results.similarity["cells"], ber=ber):
             figures = (cell["mean_estimate"], cell["mean_similarity"], cell["rmse"])
-            low, high = cell["accuracy_interval"]
-            accuracy = f"{cell['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
-            rows.append([f"{ber:g}", str(cell["t"]), accuracy, *(f"{figure:.3f}" for figure in figures)])
-    return table(["BER", "t", "accuracy %", "mean estimate", "mean true similarity", "RMSE"], rows)
+            shown = (accuracy_with_interval(cell), *(f"{figure:.3f}" for figure in figures))
+            rows.append([f"{ber:g}", str(cell["t"]), *shown])
+    return table(["BER", "t", "accuracy", "mean estimate", "mean true similarity", "RMSE"], rows)
 
 
 def _rates(results: Results) -> str:
-    """Accuracy over bandwidth, a row a system and setting, a column a BER."""
+    """Accuracy with its interval over bandwidth, a row a system and setting, a column a BER."""
     rows = []
     for name, setting in dict.fromkeys((row["system"], row["setting"]) for row in results.rates["points"]):
         if name == "control":
@@ -86,7 +84,7 @@ def _rates(results: Results) -> str:
         points = results.points(name, setting)
         theta = points[0].get("theta")
         said = setting if theta is None else f"{setting}, theta {theta:g}"
-        cells = {row["ber"]: f"{row['accuracy']:.2f} / {_plain(row['bandwidth_bits'])}" for row in points}
+        cells = {row["ber"]: f"{accuracy_with_interval(row)} / {_plain(row['bandwidth_bits'])}" for row in points}
         rows.append([look_of(name).label, said, *(cells.get(ber, "") for ber in results.bers)])
     return table(["system", "setting", *(f"{ber:g}" for ber in results.bers)], rows)
 
@@ -108,6 +106,18 @@ def _gaps(results: Results, name: str) -> dict[str, str]:
     )
     heading = ["setting", *(f"{ber:g}" for ber in results.bers)]
     return {"name": look_of(name).label, "axis": axis, "table": table(heading, rows), "mean": summary}
+
+
+def _knowledge(results: Results) -> str:
+    rows = [
+        [f"{cell['ber']:g}", str(cell["t"]), *(_or_dash(cell[f"spearman{kind}"], 2) for kind in ("", "_shuffled"))]
+        for cell in results.similarity["cells"]
+    ]
+    return table(["BER", "t", "own K", "another's K"], rows)
+
+
+def _or_dash(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _baselines(results: Results) -> str:

@@ -49,6 +49,12 @@ class Results:
         return [name for name in dict.fromkeys(row["system"] for row in self.rates["points"]) if name not in others]
 
     @property
+    def first_backbone(self) -> Row | None:
+        """The backbone as first trained; None where joint fine-tuning replaced it and no copy is left."""
+        first: Row | None = self.rates["first_backbone"]
+        return first
+
+    @property
     def t0(self) -> int:
         """The time steps of a first transmission: Multi-rate's fewest."""
         return min(int(row["t"]) for row in self.points("multi-rate"))

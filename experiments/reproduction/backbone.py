@@ -1,40 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
 """The backbone as first trained, which joint fine-tuning replaces: what the link's losses are counted from.
 
-The joint stage keeps a copy in ``RUNS/PROFILE/joint/start``. Where that is gone, the figure measured from it before
-counts as long as the manifest names the same start.
+The joint stage keeps a copy in ``RUNS/PROFILE/joint/start``. Where that is gone, what was measured from it before
+counts, image by image, as long as the manifest names the same start.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.parts import Spec
-from experiments.reproduction.rates import Record
+from experiments.reproduction.material import DEFAULT, Material
+from experiments.reproduction.rates import Record, share_correct
+from experiments.reproduction.resampling import interval
 from models.inference import Inference, choose_device
 from models.parts import CloudNetworks, EdgeNetworks
 from models.profiles import PROFILES
-from models.weights import load_part, read_parts
+from models.weights import WeightsError, load_part, read_parts
 
 _BATCH: Final = 64
+_PARTS: Final = ("edge", "head")
 
 
-def first_backbone(spec: Spec, start: Path, images: LabelledImages, before: dict[str, Any] | None) -> Record | None:
-    """Its test accuracy in percent, or None where the backbone is still the first, or the first is not to be had.
+@dataclass(frozen=True)
+class FirstBackbone:
+    """Which labels it has right, images in the order of their ids, and the sha256 of its two parts."""
 
-    ``start`` is the weights folder that the joint stage kept, ``before`` what an earlier call returned.
+    correct_N: NDArray[np.bool_]
+    sha256: Mapping[str, str]
+
+
+def first_backbone(
+    spec: Spec, start: Path, test: LabelledImages, material: Material, before: Mapping[str, Any] | None
+) -> FirstBackbone | None:
+    """None where the first backbone is not to be had.
+
+    ``start`` is the weights folder that the joint stage kept, ``before`` what :func:`section` wrote earlier.
     Raises WeightsError where the folder is damaged.
     """
-    joint = spec.manifest().provenance.get("joint")
-    if joint is None:
+    manifest = spec.manifest()
+    joint = manifest.provenance.get("joint")
+    if not isinstance(joint, dict):  # it is still the first
+        direct_N = next(iter(material.test.values())).direct_correct_N
+        return FirstBackbone(direct_N, {part: manifest.parts[part].sha256 for part in _PARTS})
+    named = joint.get("start")
+    wanted = {part: str(named.get(part)) for part in _PARTS} if isinstance(named, dict) else {}
+    if _kept(spec.profile, start) == wanted:
+        return FirstBackbone(_correct(spec, start, test), wanted)
+    if before is not None and (before["sha256"], before["images"]) == (wanted, len(test)):
+        packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)
+        return FirstBackbone(np.unpackbits(packed, count=len(test)).astype(np.bool_), wanted)
+    return None
+
+
+def section(material: Material, first: FirstBackbone | None) -> Record | None:
+    """Its accuracy, and the points that each HARQ system loses against it at its default threshold, image by image."""
+    if first is None:
         return None
-    if not (start / spec.profile).is_dir():
-        named = joint.get("start") if isinstance(joint, dict) else None
-        same = before is not None and isinstance(named, dict) and named.get("edge") == before["edge_sha256"]
-        return before if same else None
+    lost: list[Record] = []
+    for name in material.systems:
+        for ber in material.test:
+            lost_N = first.correct_N - material.harq[name, DEFAULT, ber].correct_N
+            (lost_R,) = material.resampler.means(lost_N).T
+            figures = {"points": 100 * float(lost_N.mean()), "interval": interval(100 * lost_R)}
+            lost.append({"system": name, "ber": ber, **figures})
+    return {
+        **share_correct(material, first.correct_N),
+        "images": len(first.correct_N),
+        "sha256": dict(first.sha256),
+        "correct": np.packbits(first.correct_N).tobytes().hex(),
+        "lost": lost,
+    }
+
+
+def _kept(profile: str, start: Path) -> dict[str, str]:
+    """What the joint stage's copy is of; empty where there is none."""
+    try:
+        parts = read_parts(profile, start)
+    except WeightsError:
+        return {}
+    return {part: parts[part].sha256 for part in _PARTS if part in parts}
+
+
+def _correct(spec: Spec, start: Path, images: LabelledImages) -> NDArray[np.bool_]:
     profile, parts = PROFILES[spec.profile], read_parts(spec.profile, start)
     inference = Inference(choose_device(spec.device), spec.bf16)
     edge = EdgeNetworks(profile, ["edge"]).to(inference.device).eval()["edge"]
@@ -42,9 +96,8 @@ def first_backbone(spec: Spec, start: Path, images: LabelledImages, before: dict
     load_part(edge, "edge", spec.profile, parts, start)
     load_part(head, "head", spec.profile, parts, start)
     right = []
-    for first in range(0, len(images), _BATCH):
-        x_BCHW = torch.from_numpy(images.images_NCHW[first : first + _BATCH])
+    for row in range(0, len(images), _BATCH):
+        x_BCHW = torch.from_numpy(images.images_NCHW[row : row + _BATCH])
         (logits,) = inference.run(lambda x: (head(edge(x.float() / 255)),), x_BCHW)
-        right.append(logits.cpu().numpy().argmax(1) == images.labels_N[first : first + _BATCH])
-    accuracy = 100 * float(np.concatenate(right).mean())
-    return {"accuracy": accuracy, "images": len(images), "edge_sha256": parts["edge"].sha256}
+        right.append(logits.cpu().numpy().argmax(1) == images.labels_N[row : row + _BATCH])
+    return np.concatenate(right)

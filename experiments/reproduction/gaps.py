@@ -4,6 +4,7 @@
 Multi-rate's accuracy is interpolated linearly between its t's. On the paper's axis it costs 32 + 512 t bits, on the
 true one 512 t. Each gap names the axis that is fair to it first: the paper's where the system sends K, as in Table I
 of arXiv 2310.08804; the true one where it does not. The control policy is compared at its own, true bandwidth.
+Multi-rate counts with the noise seeds that the other side was measured with.
 """
 
 from typing import Final
@@ -56,7 +57,7 @@ def _baselines(material: Material) -> list[Record]:
 
 def _cell(material: Material, trial: Trial, ber: float, against: Trial) -> dict[str, Values]:
     """Each kind of gap in points: the figure itself first, then its resamples."""
-    fixed = [material.fixed[t, ber].correct_N for t in material.steps]
+    fixed = [material.fixed_trial(t, ber, trial.seeds).correct_N for t in material.steps]
     columns = (trial.correct_N, trial.bits_N, against.correct_N, *fixed)
     whole = np.array([[column.mean() for column in columns]])
     means_R = np.concatenate((whole, material.resampler.means(*columns)))

@@ -94,11 +94,11 @@ class Material:
     @cached_property
     def fixed(self) -> dict[tuple[int, float], Trial]:
         """Multi-rate's test trials by t and BER."""
-        return {
-            (t, ber): at_point(outcomes, t - self.profile.t0, self.fixed_bits)
-            for t in self.steps
-            for ber, outcomes in self.test.items()
-        }
+        return {(t, ber): self.fixed_trial(t, ber) for t in self.steps for ber in self.test}
+
+    def fixed_trial(self, t: int, ber: float, seeds: int | None = None) -> Trial:
+        """Multi-rate over all noise seeds, or over the first of them, with which costly baselines are measured."""
+        return at_point(self.test[ber].first_seeds(seeds), t - self.profile.t0, self.fixed_bits)
 
     @cached_property
     def label_oracle(self) -> dict[float, Trial]:

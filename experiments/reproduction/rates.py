@@ -7,6 +7,7 @@ Units    accuracy in percent, bandwidth in bits, theta as the rule's score, shar
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.evaluation.rules import MULTI_RATE, Trial, at_point, by_threshold
 from experiments.evaluation.thresholds import threshold_for_share
@@ -45,7 +46,8 @@ def rates(material: Material) -> Record:
         for setting in (*SETTINGS, DEFAULT)
         for ber, trial in control(material, name, setting).items()
     ]
-    return {"points": points, "trade_off": _trade_off(material), "backbone": _backbone(material)}
+    direct_N = next(iter(material.test.values())).direct_correct_N
+    return {"points": points, "trade_off": _trade_off(material), "backbone": share_correct(material, direct_N)}
 
 
 def _point(material: Material, trial: Trial, key: Record, ber: float) -> Record:
@@ -92,10 +94,7 @@ def _curve(name: str, ber: float, trials: list[Trial]) -> Record:
     }
 
 
-def _backbone(material: Material) -> Record:
-    direct_N = next(iter(material.test.values())).direct_correct_N
-    if direct_N is None:
-        raise ValueError("the spiking pass notes what the backbone says without a link")
-    correct_N = direct_N.astype(np.float64)
-    (accuracy_R,) = material.resampler.means(correct_N).T
+def share_correct(material: Material, correct_N: NDArray[np.bool_]) -> Record:
+    """Accuracy in percent with its interval."""
+    (accuracy_R,) = material.resampler.means(correct_N.astype(np.float64)).T
     return {"accuracy": 100 * float(correct_N.mean()), "accuracy_interval": interval(100 * accuracy_R)}

@@ -14,7 +14,7 @@ from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import harq_rules
 from experiments.evaluation.units import UnitStore
-from experiments.reproduction.backbone import first_backbone
+from experiments.reproduction import backbone
 from experiments.reproduction.decisions import decisions
 from experiments.reproduction.energy import COUNTED_IMAGES, energy
 from experiments.reproduction.gaps import gaps
@@ -126,10 +126,11 @@ def _sections(options: Options, material: Material, test: LabelledImages) -> dic
     spec, start = options.spec, options.runs / options.spec.profile / "joint" / "start"
     path = options.folder / "rates.json"
     before = json.loads(path.read_text()).get("first_backbone") if path.is_file() else None
+    first = backbone.first_backbone(spec, start, test, material, before)
     counted = by_id(test, COUNTED_IMAGES)
     return {
         "thresholds": {name: dict(settings) for name, settings in material.thresholds.items()},
-        "rates": {**rates(material), "first_backbone": first_backbone(spec, start, test, before)},
+        "rates": {**rates(material), "first_backbone": backbone.section(material, first)},
         "similarity": similarity(material),
         "gaps": gaps(material),
         "decisions": decisions(material),

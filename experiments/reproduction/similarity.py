@@ -4,8 +4,8 @@
 Math     Pearson's r over the bandwidths of the means; Spearman's over the images of a (BER, t) cell, mean over seeds
 """
 
+import math
 import warnings
-from itertools import pairwise
 
 import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
@@ -56,18 +56,19 @@ def _over_seeds(outcomes: Outcomes, score: str, point: int) -> Values:
     return values
 
 
-def _spearman(estimate_AN: Floats, truth_AN: Floats) -> float:
+def _spearman(estimate_AN: Floats, truth_AN: Floats) -> float | None:
+    """None where an estimate does not vary: it then has no ranks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)
-        return float(np.mean([spearmanr(x, y).statistic for x, y in zip(estimate_AN, truth_AN, strict=True)]))
+        mean = float(np.mean([spearmanr(x, y).statistic for x, y in zip(estimate_AN, truth_AN, strict=True)]))
+    return mean if math.isfinite(mean) else None
 
 
 def _correlation(material: Material, ber: float) -> Record:
     accuracy = [material.fixed[t, ber].accuracy for t in material.steps]
     figures: Record = {"ber": ber, "accuracy_span": max(accuracy) - min(accuracy)}
-    figures["accuracy_rises"] = all(low <= high for low, high in pairwise(accuracy))
     for name, score in (("estimate", _ESTIMATE), ("similarity", TRUTH)):
         means = material.test[ber].scores[score].mean(axis=(0, 1), dtype=np.float64)
-        varied = max(accuracy) > min(accuracy)
+        varied = max(accuracy) > min(accuracy) and means.max() > means.min()
         figures[f"pearson_{name}"] = float(pearsonr(means, accuracy).statistic) if varied else None
     return figures

@@ -47,6 +47,10 @@ class Checkpoints:
     def save_last(self, content: Mapping[str, object]) -> None:
         _save(self.folder / "last.pt", {**content, "identity": dict(self.identity)})
 
+    def forget_best(self) -> None:
+        """A run begins anew: what an earlier one kept here is not its own."""
+        (self.folder / "best.pt").unlink(missing_ok=True)
+
     def load_best(self) -> dict[str, torch.Tensor]:
         """The network of the best epoch, on the CPU."""
         content = torch.load(self.folder / "best.pt", map_location="cpu", weights_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from pydantic import JsonValue
@@ -21,27 +21,20 @@ from experiments.training.engine import Engine
 from experiments.training.loop import Progress, Run
 from models.weights import MANIFEST
 
-_BASELINE_PARTS = (
-    "noise-free-encoder",
-    "noise-free-reconstructor",
-    "noise-free-converter",
-    "cnn-1bit-encoder",
-    "cnn-1bit-decoder",
-)
-_CODEC_PARTS = ("encoder", "reconstructor", "converter")
-_SIMNET_PARTS = ("prior", "similarity")
+#: By stage and kind, names in the manifest.
+Names = Mapping[str, Mapping[str, tuple[str, ...]]]
+_BACKBONE_PARTS: Final = ("edge", "head")
+_CODEC_PARTS: Final = ("encoder", "reconstructor", "converter")
 
-#: What a stage makes worthless by being trained anew: parts, and the provenance of later stages.
-_LATER: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "backbone": (
-        (*_CODEC_PARTS, *_SIMNET_PARTS, *_BASELINE_PARTS),
-        ("codec", "joint", "simnet", "noise-free-codec", "cnn-1bit", "thresholds"),
-    ),
-    "codec": (_SIMNET_PARTS, ("simnet", "thresholds")),
-    "joint": ((*_SIMNET_PARTS, *_BASELINE_PARTS), ("simnet", "noise-free-codec", "cnn-1bit", "thresholds")),
-    "simnet": ((), ("thresholds",)),
-    "noise-free-codec": ((), ()),
-    "cnn-1bit": ((), ()),
+#: All that stays when a stage makes a new backbone; codecs of one's own go too, for they learned on the old one.
+_ALL_BUT: Final[Names] = {
+    "backbone": {"parts": _BACKBONE_PARTS, "provenance": ("backbone",)},
+    "joint": {"parts": (*_BACKBONE_PARTS, *_CODEC_PARTS), "provenance": ("backbone", "codec", "joint")},
+}
+#: What goes when another stage is trained anew.
+_BUILT_ON: Final[Names] = {
+    "codec": {"parts": ("prior", "similarity"), "provenance": ("simnet", "thresholds")},
+    "simnet": {"parts": (), "provenance": ("thresholds",)},
 }
 
 
@@ -92,14 +85,20 @@ def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
     return {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
 
 
-def _without_later(manifest: dict[str, dict[str, object]], stage: str) -> dict[str, dict[str, object]]:
-    parts, provenances = _LATER.get(stage, ((), ()))  # on a codec of one's own nothing else builds
-    thresholds = tuple(manifest["thresholds"]) if "thresholds" in provenances else ()
-    gone = {"parts": parts, "provenance": provenances, "thresholds": thresholds}
-    return {
-        key: {name: value for name, value in entry.items() if name not in gone[key]} if key in gone else entry
-        for key, entry in manifest.items()
+def _without_later(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The manifest without what was built on a stage's old weights; on the baselines' codecs nothing is."""
+
+    def stays(kind: str, name: str) -> bool:
+        if stage in _ALL_BUT:
+            return name in _ALL_BUT[stage][kind]
+        return stage not in _BUILT_ON or name not in _BUILT_ON[stage][kind]
+
+    kept = {
+        kind: {name: value for name, value in manifest[kind].items() if stays(kind, name)}
+        for kind in ("parts", "provenance")
     }
+    thresholds = {} if stage in _ALL_BUT or stage in _BUILT_ON else manifest["thresholds"]
+    return {**manifest, **kept, "thresholds": thresholds}
 
 
 def provenance(run: Run) -> dict[str, JsonValue]:
@@ -125,14 +124,14 @@ def _hardware(engine: Engine) -> str:
     return f"cpu, {torch.get_num_threads()} threads, {platform.machine()}, {precision}"
 
 
-def _read(path: Path, profile: str) -> dict[str, dict[str, object]]:
+def _read(path: Path, profile: str) -> dict[str, Any]:
     if path.is_file():
-        manifest: dict[str, dict[str, object]] = json.loads(path.read_text())
+        manifest: dict[str, Any] = json.loads(path.read_text())
         return manifest
-    return {"profile": profile, "parts": {}, "thresholds": {}, "provenance": {}}  # type: ignore[dict-item]
+    return {"profile": profile, "parts": {}, "thresholds": {}, "provenance": {}}
 
 
-def write_manifest(path: Path, manifest: dict[str, dict[str, object]]) -> None:
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Replace the manifest, whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")

@@ -22,6 +22,10 @@ Metrics = dict[str, float]
 Report = Callable[[int, int, float], None]
 
 
+class DivergedError(Exception):
+    """A run ended without a network worth keeping."""
+
+
 class Stage(Protocol):
     """What one stage adds to the loop. ``network`` holds what is saved and what is trained."""
 
@@ -126,10 +130,14 @@ class Run:
     def train(self, report: Report, told: Callable[[Metrics], None], *, start_counts: bool = False) -> Progress:
         """Run the epochs that are left. ``report(step, steps, loss)`` hears of the steps, ``told`` of each epoch.
 
-        ``start_counts``: what the network held before is epoch -1, which is kept where no epoch does better.
+        ``start_counts``: what the network held before is epoch -1, which is kept where no epoch does better. Raises
+        DivergedError where no epoch has a score.
         """
         self._counted_at = self._saved_at = time.monotonic()
-        if start_counts and self.progress == Progress():
+        begins = self.progress == Progress()
+        if begins:
+            self.checkpoints.forget_best()
+        if begins and start_counts:
             self.progress.before = {"epoch": -1.0, **self._validate()}
             self.progress.best_score = self.progress.before["score"]
             self.checkpoints.save_best(self.stage.network.state_dict())
@@ -140,6 +148,8 @@ class Run:
             metrics = {"epoch": float(self.progress.epoch), "loss": mean_loss, **self._validate()}
             self._keep(metrics, generator)
             told(metrics)
+        if math.isinf(self.progress.best_score):
+            raise DivergedError("no epoch has a score that is a number: try a lower --learning-rate")
         return self.progress
 
     def _validate(self) -> Metrics:
@@ -175,7 +185,7 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         with self.engine.autocast():
             loss = self.stage.loss(rows, generator)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.stage.network.parameters(), self.schedule.clip_norm)
         self.optimizer.step()
         return loss.detach()

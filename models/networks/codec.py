@@ -34,10 +34,6 @@ class Membranes:
         zeros = [torch.zeros(batch, channels, GRID, GRID, device=device) for channels in (hidden, output)]
         return cls(*zeros)
 
-    def select(self, rows: Tensor) -> "Membranes":
-        """The state of some blocks of the batch."""
-        return Membranes(self.hidden_BCHW[rows], self.output_BCHW[rows])
-
 
 def _conv_norm(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.BatchNorm2d(channels_out))
