@@ -9,7 +9,7 @@ import typer
 from cli.options import EDGE_URL, MAX_INDEX, AsJson, EdgeUrl, Timeout, TokenFile, read_token
 
 
-def classify(  # noqa: PLR0913  # typer makes one option of each parameter
+def classify(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A PNG, JPEG or WebP file.", show_default=False)],
     ber: Annotated[
         float | None, typer.Option(min=0, max=0.5, help="Bit error rate of this session, instead of the link's.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAPER_BERS = "0,0.05,0.1,0.15,0.2,0.25,0.3"
 
 
-def evaluate(  # noqa: PLR0913  # typer makes one option of each parameter
+def evaluate(
     data: DataPath = DATA,
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
     weights: WeightsPath = None,

@@ -34,7 +34,7 @@ def show(
 
 
 @channel.command("set")
-def set_(  # noqa: PLR0913  # typer makes one option of each parameter
+def set_(
     link: LinkName = "forward",
     ber: Annotated[
         float | None, typer.Option(min=0, max=0.5, help="Probability that a bit of this link flips.")

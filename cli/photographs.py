@@ -76,15 +76,13 @@ def draw_test_images(folder: Path, count: int) -> TestImages:
     from experiments.data.split import noise_block
 
     try:
-        images = load(folder, "test")
+        images = load(folder, "test").by_id(count)
     except DataSetMissingError as error:
         raise CommandError(str(error)) from None
-    ids = images.ids()
-    rows = sorted(range(len(images)), key=ids.__getitem__)[:count]
     return TestImages(
-        [_png(Image.fromarray(images.images_NCHW[row].transpose(1, 2, 0))) for row in rows],
-        [int(images.labels_N[row]) for row in rows],
-        [noise_block(ids[row]) for row in rows],
+        [_png(Image.fromarray(image_CHW.transpose(1, 2, 0))) for image_CHW in images.images_NCHW],
+        images.labels_N.tolist(),
+        [noise_block(name) for name in images.ids()],
     )
 
 

@@ -15,11 +15,13 @@ from cli.terminal import output
 if TYPE_CHECKING:
     from experiments.reproduction.reproduce import Options
 
+#: The project's own results.
+DOCS: Final = Path("docs")
 #: What the extra ``reproduce`` brings.
 _NEEDED: Final = ("jinja2", "matplotlib", "scipy")
 
 
-def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
+def reproduce(
     data: DataPath = DATA,
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
     weights: WeightsPath = None,
@@ -30,7 +32,7 @@ def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
     runs: RunsPath = RUNS,
-    docs: Annotated[Path, typer.Option(help="Gets results.md, and JSON and figures in results/.")] = Path("docs"),
+    docs: Annotated[Path, typer.Option(help="Gets results.md, and JSON and figures in results/.")] = DOCS,
     figures_only: Annotated[
         bool, typer.Option("--figures-only", help="Draw and write from the JSON alone: no weights, no data.")
     ] = False,
@@ -42,6 +44,8 @@ def reproduce(  # noqa: PLR0913  # typer makes one option of each parameter
     needed = [name for name in _NEEDED if find_spec(name) is None]
     if needed:
         raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
+    if images is not None and docs == DOCS:
+        raise CommandError("--images is a try: --docs says where its results go, the project's own are of all images")
     if not figures_only:
         from experiments.evaluation.parts import Spec
         from experiments.reproduction.reproduce import Options

@@ -65,7 +65,7 @@ class StageOptions:
     high_ber_share: float | None
 
 
-def train(  # noqa: PLR0913  # typer makes one option of each parameter
+def train(
     stage: Annotated[
         Stage, typer.Argument(help="What to train; each stage builds on those before.", show_default=False)
     ],

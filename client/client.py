@@ -69,7 +69,7 @@ class Client:
         if self._channel:
             self._channel.close()
 
-    def classify(  # noqa: PLR0913  # one argument for each query parameter of the edge, by keyword
+    def classify(
         self,
         image: ImageSource,
         *,
@@ -87,7 +87,7 @@ class Client:
         query = _query(ber=ber, threshold=threshold, seed=seed, block=block, system=system, profile=profile, t=t)
         return self._edge.post_image("/v1/classify", _CLASSIFICATION, query, encoded.content, encoded.media_type)
 
-    def classify_batch(  # noqa: PLR0913  # as above
+    def classify_batch(
         self,
         images: Sequence[ImageSource],
         *,

@@ -55,9 +55,8 @@ def decode(content: bytes, media_type: str) -> NDArray[np.uint8]:
         raise ImageRejectedError(f"the body is not a {FORMATS[media_type]} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageTooLargeError(f"the image is larger than the {MAX_PIXELS:,} pixels allowed") from None
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise what their formats suggest: OSError, SyntaxError, struct.error ...
+    # Pillow's decoders raise what their formats suggest: OSError, SyntaxError, struct.error ...
+    except Exception as error:
         raise ImageRejectedError(f"the image is damaged or cut off: {error}") from error
 
 

@@ -5,7 +5,6 @@ import numpy as np
 from toy import toy_images
 
 from experiments.data.cifar100 import LabelledImages
-from experiments.evaluation.measure import by_id
 from experiments.evaluation.outcomes import Outcomes
 
 
@@ -31,7 +30,7 @@ class Heard:
 
 def labelled_images(count: int, seed: int = 3) -> LabelledImages:
     """In the order of their ids, as outcomes are."""
-    return by_id(LabelledImages(toy_images(count, seed=seed), np.arange(count, dtype=np.int64)))
+    return LabelledImages(toy_images(count, seed=seed), np.arange(count, dtype=np.int64)).by_id()
 
 
 def made_up(right_NS: list[list[int]], margin_NS: list[list[float]], ber: float) -> Outcomes:

@@ -55,6 +55,10 @@ def test_what_is_missing_takes_one_line(
     assert reason in failure(capsys, "reproduce", *arguments)
 
 
+def test_a_try_leaves_the_projects_own_results(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--docs says where its results go" in failure(capsys, "reproduce", "--images", 10)
+
+
 def test_thresholds_are_chosen_on_validation_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     line = failure(capsys, "evaluate", "--calibrate", "--split", "test", "--data", tmp_path, "--runs", tmp_path)
     assert "thresholds are chosen on the whole validation split" in line

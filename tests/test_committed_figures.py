@@ -13,7 +13,6 @@ import pytest
 from measurements import Heard
 
 from experiments.data import cifar100
-from experiments.evaluation.measure import by_id
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.units import UnitStore
 from experiments.figures.page import write_page
@@ -62,7 +61,7 @@ def test_real_images_give_the_committed_figures(profile: str, tmp_path: Path) ->
     """500 test images, drawn by the hash of their pixels before any training."""
     require_data("test")
     sampler = Sampler(Spec(profile), UnitStore(tmp_path), 1, Heard())
-    images = by_id(cifar100.load(DATA, "test"), TEST_IMAGES)
+    images = cifar100.load(DATA, "test").by_id(TEST_IMAGES)
     assert differences(sampler.figures(images), committed(profile)["test"]) == []
 
 

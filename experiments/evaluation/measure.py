@@ -65,11 +65,6 @@ class _Task:
     units: tuple[Unit, ...]
 
 
-def by_id(images: LabelledImages, first: int | None = None) -> LabelledImages:
-    """The images in the order of their ids, or the first of them."""
-    return images.select(np.argsort(images.ids())[:first])
-
-
 def measure(
     spec: Spec, images: LabelledImages, plan: Plan, store: UnitStore, workers: int, listener: Listener
 ) -> Measurement:
@@ -77,7 +72,7 @@ def measure(
 
     ``workers`` processes compute what the store does not have; on CUDA one is enough.
     """
-    pieces = _pieces(by_id(images))
+    pieces = _pieces(images.by_id())
     units = [_units(spec, piece, plan) for piece in pieces]
     listener.begin(f"{plan.pass_name}, {len(images):,} images", len(images) * len(plan.cells()))
     tasks = []

@@ -10,7 +10,7 @@ import torch
 from pydantic import JsonValue
 
 from experiments.data import cifar100
-from experiments.evaluation.measure import Listener, Plan, by_id, measure
+from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import TRUTH
@@ -66,7 +66,7 @@ class Evaluation:
 
 def measured(options: EvaluationOptions, listener: Listener) -> dict[float, Outcomes]:
     """The outcomes of a split, or of its first images by id. Raises DataSetMissingError, WeightsError."""
-    images = by_id(cifar100.load(options.data, options.split), options.images)
+    images = cifar100.load(options.data, options.split).by_id(options.images)
     store = UnitStore(options.runs / "units")
     plan = Plan("snn-sc", options.bers, (options.seed,))
     return measure(options.spec, images, plan, store, options.workers, listener).by_ber

@@ -6,7 +6,6 @@ was finished, and other weights, images or versions can never be mistaken for th
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Columns
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import PASSES
+from experiments.whole_files import whole_file
 from models.parts import cloud_parts, edge_parts
 from models.profiles import PROFILES
 
@@ -82,10 +82,6 @@ class UnitStore:
 
     def save(self, unit: Unit, columns: Columns, seconds: float) -> None:
         """Whole or not at all: the file has its name only when it is finished."""
-        path = self.path(unit)
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {**columns, _SECONDS: np.float64(seconds)}
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with whole_file(self.path(unit)) as path, path.open("wb") as file:
             np.savez_compressed(file, **arrays)
-        os.replace(partial, path)

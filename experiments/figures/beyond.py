@@ -35,6 +35,7 @@ def trade_off(results: Results) -> Figure:
             if curve["system"] in results.baselines:
                 _draw_curve(some, curve)
         some.set(xlim=limits[0], ylim=limits[1])  # baselines where they come near; their own figure shows them whole
+        _draw_control(some, results, ber)
         _label_oracle(some, results, ber)
         some.set(title=f"BER {ber:g}", xlabel=BANDWIDTH_KBIT)
     axes[0].set_ylabel(ACCURACY)
@@ -47,6 +48,13 @@ def _draw_curve(axes: Axes, curve: Row) -> None:
     kbit = [bits / 1000 for bits in curve["bandwidth_bits"]]
     every = 5 if len(kbit) > 10 else 1
     axes.plot(kbit, curve["accuracy"], color=look.colour, marker=look.marker, markevery=every, label=look.label)
+
+
+def _draw_control(axes: Axes, results: Results, ber: float) -> None:
+    """The control policy at the bandwidths of the systems at their thresholds."""
+    look, rows = look_of("control"), where(results.points("control"), ber=ber)
+    x, values = [row["bandwidth_bits"] / 1000 for row in rows], [row["accuracy"] for row in rows]
+    axes.plot(x, values, color=look.colour, marker=look.marker, linestyle="", label=look.label)
 
 
 def _label_oracle(axes: Axes, results: Results, ber: float) -> None:

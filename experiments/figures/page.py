@@ -145,9 +145,10 @@ def _energy(results: Results) -> str:
     for row in results.energy["sessions"]:
         if row["ber"] not in (results.bers[0], *results.shown_bers):
             continue
-        figures = [f"{row[side]['energy_pj'] / 1e9:.3f}" for side in ("edge", "cloud")]
-        synops = f"{(row['edge']['synop'] + row['cloud']['synop']) / 1e6:.2f}"
+        figures = [
+            f"{row[side]['energy_pj'] / 1e9:.3f} / {row[side]['mac'] / 1e6:.1f} / {row[side]['synop'] / 1e6:.2f}"
+            for side in ("edge", "cloud")
+        ]
         label = look_of(row["system"]).label
-        rows.append([label, row["setting"], f"{row['ber']:g}", f"{row['rounds']:.2f}", *figures, synops])
-    heading = ["system", "setting", "BER", "rounds", "edge, mJ", "cloud, mJ", "synaptic operations, million"]
-    return table(heading, rows)
+        rows.append([label, row["setting"], f"{row['ber']:g}", f"{row['rounds']:.2f}", *figures])
+    return table(["system", "setting", "BER", "rounds", "edge", "cloud"], rows)

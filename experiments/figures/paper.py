@@ -6,6 +6,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from channel.bits import PRIOR_BITS
 from experiments.figures.results import Results, Row, where
 from experiments.figures.style import (
     ACCURACY,
@@ -19,10 +20,12 @@ from experiments.figures.style import (
     look_of,
     panels,
 )
+from experiments.figures.targets import PAPER_GAP, PAPER_SYSTEM
 
-#: The largest gap of the paper's Table I, in points.
-PAPER_GAP: Final = 0.11
-_PRIOR_BITS: Final = 32
+#: The 1-bit CNN's t in Table I: its ends and its middle, as the systems have three thresholds.
+_TABLE_T: Final = ("t=4", "t=6", "t=8")
+#: Beside one another at each BER: low, middle, high.
+_SHIFTS: Final = (-0.008, 0.0, 0.008)
 
 
 def fig4(results: Results) -> Figure:
@@ -30,16 +33,30 @@ def fig4(results: Results) -> Figure:
     figure, (accuracy, similarity) = panels(2)
     for colour, ber in zip(BER_COLOURS, results.shown_bers, strict=False):
         rows = where(results.similarity["cells"], ber=ber)
-        kbit = [(row["bandwidth_bits"] + _PRIOR_BITS) / 1000 for row in rows]
+        kbit = [(row["bandwidth_bits"] + PRIOR_BITS) / 1000 for row in rows]
         style = {"color": colour, "marker": "o", "label": f"BER {ber:g}"}
         _band(accuracy, kbit, rows, "accuracy", style)
         _band(similarity, kbit, rows, "mean_estimate", style)
         truth = {"color": colour, "marker": "", "linestyle": ":", "label": f"BER {ber:g}, true similarity"}
         _band(similarity, kbit, rows, "mean_similarity", truth)
+        _others(accuracy, results, ber, colour)
+    limits = min(kbit), max(kbit)
+    accuracy.set(xlim=(limits[0] - 0.1, limits[1] + 0.1))  # what has other bandwidths stands in the figure of baselines
     accuracy.set(title="(a) accuracy", xlabel=f"{BANDWIDTH_KBIT}, K included", ylabel=ACCURACY)
     similarity.set(title="(b) SimNet's estimate", xlabel=f"{BANDWIDTH_KBIT}, K included", ylabel="mean similarity")
     legend_below(figure, (accuracy, similarity))
     return figure
+
+
+def _others(axes: Axes, results: Results, ber: float, colour: str) -> None:
+    """The control policy at the bandwidths of the paper's system, and the 1-bit CNN, in the colour of their BER."""
+    control = where(results.points("control"), ber=ber, **{"for": PAPER_SYSTEM})
+    for name, rows, line in (("control", control, ""), ("cnn-1bit", where(results.points("cnn-1bit"), ber=ber), "--")):
+        look, x = look_of(name), [row["bandwidth_bits"] / 1000 for row in rows]
+        label = f"{look.label}, BER {ber:g}"
+        values = [row["accuracy"] for row in rows]
+        if rows:
+            axes.plot(x, values, color=colour, marker=look.marker, linestyle=line, linewidth=1.0, label=label)
 
 
 def _band(axes: Axes, x: list[float], rows: list[Row], name: str, style: dict[str, Any]) -> None:
@@ -116,25 +133,43 @@ def _plot(axes: Axes, rows: list[Row], value: str, line: dict[str, Any]) -> None
 
 
 def table1(results: Results) -> Figure:
-    """Table I with its intervals: each HARQ system minus Multi-rate at equal mean bandwidth."""
-    systems = results.harq_systems
-    figure, axes = panels(len(systems), sharey=True)
-    for some, name in zip(axes, systems, strict=True):
-        look, rows = look_of(name), where(results.gaps["cells"], system=name)
-        some.axhspan(-PAPER_GAP, PAPER_GAP, color="#dddddd", label="largest gap in the paper: 0.11 points")
+    """Table I with its intervals: HARQ systems, control policy and 1-bit CNN minus Multi-rate at equal bandwidth."""
+    systems, others = results.harq_systems, where(results.gaps["baselines"], system="cnn-1bit")
+    figure, axes = panels(len(systems) + bool(others), sharey=True)
+    for some, name in zip(axes, systems, strict=False):
+        _system_gaps(some, results, name)
+    for some in axes:
+        some.axhspan(-PAPER_GAP, PAPER_GAP, color="#dddddd", label=f"largest gap in the paper: {PAPER_GAP} points")
         some.axhline(0, color="#888888", linewidth=0.8)
-        for shift, setting in zip((-0.008, 0.0, 0.008), results.gaps["settings"], strict=True):
-            cells = where(rows, setting=setting)
-            axis = cells[0]["axis"]
-            gaps = [cell[f"gap_{axis}"] for cell in cells]
-            bars = list(zip(gaps, *zip(*(cell[f"interval_{axis}"] for cell in cells), strict=True), strict=True))
-            errors = [[gap - low for gap, low, _ in bars], [high - gap for gap, _, high in bars]]
-            filled = {"low": "white", "middle": look.colour + "80", "high": look.colour}[setting]
-            some.errorbar(
-                [cell["ber"] + shift for cell in cells], gaps, errors, fmt=look.marker, color=look.colour,
-                markerfacecolor=filled, linewidth=1.0, label=f"{name}, {setting} theta",
-            )  # fmt: skip
-        some.set(title=look.label, xlabel=BER)
+        some.set(xlabel=BER)
+    if others:
+        for shift, setting in zip(_SHIFTS, _TABLE_T, strict=True):
+            _gaps(axes[-1], where(others, setting=setting), "true", shift, f"1-bit CNN, {setting}", "cnn-1bit")
+        axes[-1].set(title=look_of("cnn-1bit").label)
     axes[0].set_ylabel("accuracy minus Multi-rate's\nat equal bandwidth (points)")
     legend_below(figure, axes, columns=len(systems))
     return figure
+
+
+def _system_gaps(axes: Axes, results: Results, name: str) -> None:
+    """At its three thresholds, and at the same bandwidths the control policy, whose gap is the difference of two."""
+    rows, control = where(results.gaps["cells"], system=name), look_of("control")
+    for shift, setting in zip(_SHIFTS, results.gaps["settings"], strict=True):
+        cells = where(rows, setting=setting)
+        axis = cells[0]["axis"]
+        _gaps(axes, cells, axis, shift, f"{name}, {setting} theta", name)
+        values = [cell[f"gap_{axis}"] - cell["gap_control"] for cell in cells]
+        bers = [cell["ber"] + shift for cell in cells]
+        axes.plot(bers, values, color=control.colour, marker=control.marker, linestyle="", label=control.label)
+    axes.set(title=look_of(name).label)
+
+
+def _gaps(axes: Axes, cells: list[Row], axis: str, shift: float, label: str, name: str) -> None:
+    look, gaps = look_of(name), [cell[f"gap_{axis}"] for cell in cells]
+    bars = list(zip(gaps, *zip(*(cell[f"interval_{axis}"] for cell in cells), strict=True), strict=True))
+    errors = [[gap - low for gap, low, _ in bars], [high - gap for gap, _, high in bars]]
+    filled = {-1: "white", 0: look.colour + "80", 1: look.colour}[_SHIFTS.index(shift) - 1]
+    axes.errorbar(
+        [cell["ber"] + shift for cell in cells], gaps, errors, fmt=look.marker, color=look.colour,
+        markerfacecolor=filled, linewidth=1.0, label=label,
+    )  # fmt: skip

@@ -10,6 +10,8 @@ from experiments.figures.results import Results, Row, one, where
 
 PAPER_SYSTEM: Final = "snn-sc-harq"
 OWN_SYSTEM: Final = "snn-sc-margin-harq"
+#: The largest gap of the paper's Table I, in points.
+PAPER_GAP: Final = 0.11
 _BACKBONE_AIM: Final = {"resnet18": 75.0, "resnet50": 77.81}
 _LOSS_AIMS: Final = {0.0: 1.5, 0.1: 2.0, 0.2: 3.0, 0.3: 6.0}
 _OWN_AIMS: Final = {0.2: 0.4, 0.3: 1.5}
@@ -97,13 +99,13 @@ def _bandwidth_rises(results: Results) -> Target:
 def _table1(results: Results) -> Target:
     cells, mean = table1_cells(results, PAPER_SYSTEM)
     axis = mean["axis"]
-    worse = [cell for cell in cells if cell[f"interval_{axis}"][1] < -0.11]
+    worse = [cell for cell in cells if cell[f"interval_{axis}"][1] < -PAPER_GAP]
     said = (
         f"mean {signed(mean[f'gap_{axis}'])} {bracket(mean[f'interval_{axis}'])}; "
-        f"{len(worse)} of {len(cells)} cells wholly below -0.11"
+        f"{len(worse)} of {len(cells)} cells wholly below -{PAPER_GAP}"
     )
     claim = f"Table I: {PAPER_SYSTEM} minus Multi-rate at equal mean bandwidth, points"
-    return Target(claim, "mean >= 0, no cell wholly below -0.11", said, mean[f"gap_{axis}"] >= 0 and not worse)
+    return Target(claim, f"mean >= 0, no cell wholly below -{PAPER_GAP}", said, mean[f"gap_{axis}"] >= 0 and not worse)
 
 
 def _own_rule(results: Results) -> Target:

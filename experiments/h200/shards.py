@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from experiments.data.cifar100 import RECORD_BYTES
+from experiments.whole_files import whole_file
 
 _SHEET_IMAGES = 5000
 _COLUMNS = 100
@@ -46,7 +47,6 @@ def unpack(folder: Path, data: Path) -> None:
     found = {path.stem: json.loads(path.read_text()) for path in folder.rglob("*.json")}
     if not found:
         raise ValueError(f"no sheets in {folder}: carry the parts")
-    data.mkdir(parents=True, exist_ok=True)
     for split in sorted({about["split"] for about in found.values()}):
         sheets = {name: about for name, about in sorted(found.items()) if about["split"] == split}
         first = next(iter(sheets.values()))
@@ -55,9 +55,8 @@ def unpack(folder: Path, data: Path) -> None:
         records = np.concatenate([_records(next(folder.rglob(f"{name}.webp")), sheets[name]) for name in sheets])
         if sha256(records.data).hexdigest() != first["sha256"]:
             raise ValueError(f"the sheets of {split} are not those that were packed together")
-        partial = data / f"{split}.partial"
-        records.tofile(partial)
-        partial.replace(data / f"{split}.bin")
+        with whole_file(data / f"{split}.bin") as partial:
+            records.tofile(partial)
 
 
 def _sheet(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

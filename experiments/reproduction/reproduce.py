@@ -2,14 +2,13 @@
 """``spikelink reproduce``: measure, choose the figures' thresholds on validation, and write all results as JSON."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
-from experiments.evaluation.measure import Listener, Plan, by_id, measure
+from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import harq_rules
@@ -23,6 +22,7 @@ from experiments.reproduction.provenance import Passed, provenance
 from experiments.reproduction.rates import Record, rates
 from experiments.reproduction.sample import sample
 from experiments.reproduction.similarity import similarity
+from experiments.whole_files import whole_file
 from models.codecs import SNN_SC
 from models.profiles import PROFILES
 from models.systems import SYSTEMS, StopRule
@@ -72,8 +72,8 @@ def reproduce(options: Options, listener: Listener) -> Path:
         raise WeightsError(
             f"no default threshold of {', '.join(sorted(missing))}: spikelink evaluate --split validation --calibrate"
         )
-    validation = by_id(cifar100.load(options.data, "validation"), options.validation_images)
-    test = by_id(cifar100.load(options.data, "test"), options.images)
+    validation = cifar100.load(options.data, "validation").by_id(options.validation_images)
+    test = cifar100.load(options.data, "test").by_id(options.images)
     passes = _Passes(options, listener)
     known = passes.run(SNN_SC.name, "validation", validation, options.seeds[:_VALIDATION_SEEDS])
     found = passes.run(SNN_SC.name, "test", test, options.seeds)
@@ -127,7 +127,7 @@ def _sections(options: Options, material: Material, test: LabelledImages) -> dic
     path = options.folder / "rates.json"
     before = json.loads(path.read_text()).get("first_backbone") if path.is_file() else None
     first = backbone.first_backbone(spec, start, test, material, before)
-    counted = by_id(test, COUNTED_IMAGES)
+    counted = test.by_id(COUNTED_IMAGES)
     return {
         "thresholds": {name: dict(settings) for name, settings in material.thresholds.items()},
         "rates": {**rates(material), "first_backbone": backbone.section(material, first)},
@@ -140,11 +140,9 @@ def _sections(options: Options, material: Material, test: LabelledImages) -> dic
 
 def _write(folder: Path, sections: dict[str, Record]) -> None:
     """One file a section, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, section in sections.items():
-        partial = folder / f"{name}.partial"
-        partial.write_text(json.dumps(rounded(section), indent=1, allow_nan=False) + "\n")
-        os.replace(partial, folder / f"{name}.json")
+        with whole_file(folder / f"{name}.json") as path:
+            path.write_text(json.dumps(rounded(section), indent=1, allow_nan=False) + "\n")
 
 
 def rounded(value: Any) -> Any:

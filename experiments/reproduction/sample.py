@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from experiments.data.cifar100 import LabelledImages
-from experiments.evaluation.measure import Listener, Plan, by_id, measure
+from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import by_threshold, harq_rules
@@ -74,7 +74,7 @@ def sample(spec: Spec, store: UnitStore, test: LabelledImages | None, listener: 
     figures: Record = {"weights_sha256": spec.manifest().weights_sha256, "seed": SEED}
     figures["made_up"] = sampler.figures(made_up_images())
     if test is not None:
-        figures["test"] = sampler.figures(by_id(test, TEST_IMAGES))
+        figures["test"] = sampler.figures(test.by_id(TEST_IMAGES))
     return figures
 
 

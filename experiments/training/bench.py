@@ -84,7 +84,8 @@ class Bench:
     @cached_property
     def _labelled(self) -> tuple[cifar100.LabelledImages, cifar100.LabelledImages]:
         train, validation = (cifar100.load(self.options.data, split) for split in ("train", "validation"))
-        return _first(train, self.options.images), _first(validation, self.options.images)
+        few = self.options.images
+        return (train, validation) if few is None else (train.by_id(few), validation.by_id(few))
 
     @cached_property
     def data_sha256(self) -> str:
@@ -151,10 +152,6 @@ class Bench:
         }
         checkpoints = Checkpoints(self.folder / origin.stage, identity, self.options.checkpoint_s)
         return Run(stage, self.schedule, checkpoints, self.engine)
-
-
-def _first(labelled: cifar100.LabelledImages, count: int | None) -> cifar100.LabelledImages:
-    return labelled if count is None else labelled.select(np.argsort(labelled.ids())[:count])
 
 
 def _digest(start: Mapping[str, str]) -> str:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run's folder: ``last.pt`` to resume from, ``best.pt`` to export. Each file is whole or absent at any time."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from experiments.whole_files import whole_file
 
 #: Seconds between two checkpoints inside an epoch: what an interruption may cost.
 DEFAULT_INTERVAL_S = 300.0
@@ -62,8 +63,5 @@ class Checkpoints:
 
 
 def _save(path: Path, content: Mapping[str, object]) -> None:
-    """Write beside it, then rename: a run may be killed at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        torch.save(content, partial)

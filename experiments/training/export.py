@@ -2,7 +2,6 @@
 """From the best epoch of a stage to ``weights/PROFILE``: safetensors files and their entry in the manifest."""
 
 import json
-import os
 import platform
 import shlex
 import sys
@@ -19,6 +18,7 @@ from torch import nn
 
 from experiments.training.engine import Engine
 from experiments.training.loop import Progress, Run
+from experiments.whole_files import whole_file
 from models.weights import MANIFEST
 
 #: By stage and kind, names in the manifest.
@@ -77,10 +77,9 @@ def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
         if not key.endswith("num_batches_tracked")
     }
     part.load_state_dict({key: value.float() for key, value in stored.items()}, strict=False)
-    partial = path.with_suffix(".partial")
-    save_file(stored, partial)
-    partial.chmod(0o644)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        save_file(stored, partial)
+        partial.chmod(0o644)
     content = path.read_bytes()
     return {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
 
@@ -133,6 +132,5 @@ def _read(path: Path, profile: str) -> dict[str, Any]:
 
 def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Replace the manifest, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")

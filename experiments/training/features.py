@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from experiments.training.engine import Engine
 from experiments.training.images import ImageSet
+from experiments.whole_files import whole_file
 
 _BATCH = 250
 
@@ -66,13 +67,11 @@ class FeatureSource:
             return FeatureSet(stored, images.labels_N)
         path = self.folder / f"{name}-{images.count}-{'bf16' if self.engine.bf16 else 'fp32'}.npy"
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npy")
             shape = (views, *self._shape(images))
-            mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-            self._fill(torch.from_numpy(mapped), images)
-            mapped.flush()
-            partial.replace(path)
+            with whole_file(path) as partial:
+                mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+                self._fill(torch.from_numpy(mapped), images)
+                mapped.flush()
         # Copy on write: torch wants memory that may be written to.
         return FeatureSet(torch.from_numpy(np.load(path, mmap_mode="c")), images.labels_N)
 

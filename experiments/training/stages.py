@@ -18,10 +18,8 @@ from experiments.training.first_backbone import keep_start
 from experiments.training.joint import JointNetwork, JointPlan, JointStage
 from experiments.training.loop import Run
 from experiments.training.simnet import FrozenLink, SimNet, SimNetStage
+from models.codecs.snn_sc_ldpc import SNN_STEPS
 from models.networks.one_bit import BLOCKS
-
-#: The information that the separate coding baseline protects: 3 steps of 512 bits.
-NOISE_FREE_STEPS = 3
 
 
 def train_backbone(bench: Bench, images: ImageSchedule) -> Run:
@@ -74,7 +72,7 @@ def train_simnet(bench: Bench) -> Run:
 
 def train_noise_free_codec(bench: Bench) -> Run:
     """Baseline: the spiking codec with t = 3 and no noise, behind channel coding."""
-    t = NOISE_FREE_STEPS
+    t = SNN_STEPS
     codec = Codec(bench.profile.backbone.feature_channels, t)
     return _train_codec(bench, "noise-free-codec", codec, CodecPlan(Draws(t, t, 0.0), Cells((t,), bers=(0.0,))))
 
