@@ -31,7 +31,7 @@ class Stage(StrEnum):
 DEFAULTS: Final = {
     Stage.BACKBONE: (0, 0.2, 128),
     Stage.CODEC: (8, 1e-3, 256),
-    Stage.JOINT: (4, 5e-5, 128),
+    Stage.JOINT: (3, 1e-4, 128),
     Stage.SIMNET: (3, 1e-3, 256),
     Stage.NOISE_FREE_CODEC: (6, 1e-3, 256),
     Stage.CNN_1BIT: (8, 1e-3, 256),

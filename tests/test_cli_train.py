@@ -61,7 +61,7 @@ def sgd(epochs: int, rate: float, batch: int, seed: int = 0) -> Schedule:
     [
         ("backbone", sgd(30, 0.2, 128), (ImageSchedule(SIZES, 0.5),)),
         ("codec", Schedule(8, 1e-3, 256), (Draws(4, 8, 0.3, 0.0),)),
-        ("joint", Schedule(4, 5e-5, 128, 0.1, backbone_factor=0.1), (0.0,)),
+        ("joint", Schedule(3, 1e-4, 128, 0.1, backbone_factor=0.1), (0.0,)),
         ("simnet", Schedule(3, 1e-3, 256), ()),
         ("noise-free-codec", Schedule(6, 1e-3, 256), ()),
         ("cnn-1bit", Schedule(8, 1e-3, 256), ()),
