@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``spikelink classify IMAGE``: one image through the three nodes, its rounds drawn as a ladder."""
+"""``spikelink classify IMAGE``: one image through the three nodes, its rounds drawn as a ladder while they happen."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from cli.options import EDGE_URL, MAX_INDEX, AsJson, EdgeUrl, Timeout, TokenFile, read_token
+
+
+class _Terms(TypedDict):
+    """What the edge is asked for besides the image, whichever way it answers."""
+
+    ber: float | None
+    seed: int | None
+    threshold: float | None
+    system: str | None
+    profile: str | None
+    t: int | None
+    block: int | None
 
 
 def classify(
@@ -30,21 +42,27 @@ def classify(
     as_json: AsJson = False,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also write the ladder as a picture.")] = None,
 ) -> None:
-    """Classify an image and draw its HARQ rounds."""
+    """Classify an image and draw its HARQ rounds as they happen."""
     from client import Client
 
+    terms: _Terms = {
+        "ber": ber,
+        "seed": seed,
+        "threshold": threshold,
+        "system": system,
+        "profile": profile,
+        "t": t,
+        "block": block,
+    }
     with Client(edge, token=read_token(token_file), timeout_s=timeout_s) as client:
-        result = client.classify(
-            image, ber=ber, seed=seed, threshold=threshold, system=system, profile=profile, t=t, block=block
-        )
-    if as_json:
-        typer.echo(result.model_dump_json(indent=2))
-        return
-    from cli.ladder import draw_answer, draw_ladder
-    from cli.terminal import output
+        if as_json:
+            typer.echo(client.classify(image, **terms).model_dump_json(indent=2))
+            return
+        from cli.ladder import draw_answer, draw_events
+        from cli.terminal import output
 
-    console = output()
-    draw_ladder(console, result)
+        console = output()
+        result = draw_events(console, client.stream(image, **terms))
     draw_answer(console, result)
     if svg is not None:
         from cli.picture import write_svg

@@ -2,7 +2,7 @@
 """A classification as a ladder: three lifelines, and for each round an arrow there and an arrow back."""
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.terminal import Signs, bar, signs_of
-from service.wire import Classification, RoundReport
+from service.wire import Classification, RoundReport, Start
 
 NODES: Final = ("edge", "channel", "cloud")
 _COLOUR: Final = {"ACK": "bold green", "NACK": "bold yellow"}
@@ -45,20 +45,43 @@ class Lanes:
         return Text.assemble(text, signs.lifeline, first, signs.lifeline, second, signs.lifeline)
 
 
+class Ladder:
+    """A ladder on a console, drawn from above: the names of the lifelines, then each round that is added."""
+
+    def __init__(self, console: Console, theta: float | None) -> None:
+        self._console, self._theta = console, theta
+        self._lanes, self._signs = Lanes.of(console.width), signs_of(console)
+        self._print(self._lanes.centred(NODES, "bold"))
+
+    def add(self, report: RoundReport) -> None:
+        """Bits and flips going right, score and feedback coming left, times under each node."""
+        self._print(_there(report, self._lanes, self._signs))
+        self._print(_back(report, self._theta, self._lanes, self._signs))
+        times = (f"{report.edge_ms:,.1f} ms", f"{report.channel_ms:,.1f} ms", f"{report.cloud_ms:,.1f} ms")
+        self._print(self._lanes.centred(times, "dim"))
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, no_wrap=True, crop=False)
+
+
 def draw_ladder(console: Console, result: Classification) -> None:
     """Print the rounds of a classification."""
-    for line in ladder(result, Lanes.of(console.width), signs_of(console)):
-        console.print(line, no_wrap=True, crop=False)
-
-
-def ladder(result: Classification, lanes: Lanes, signs: Signs) -> Iterator[Text]:
-    """The ladder line by line: bits and flips going right, score and feedback coming left, times under each node."""
-    yield lanes.centred(NODES, "bold")
+    ladder = Ladder(console, result.threshold)
     for report in result.rounds:
-        yield _there(report, lanes, signs)
-        yield _back(report, result.threshold, lanes, signs)
-        times = (f"{report.edge_ms:,.1f} ms", f"{report.channel_ms:,.1f} ms", f"{report.cloud_ms:,.1f} ms")
-        yield lanes.centred(times, "dim")
+        ladder.add(report)
+
+
+def draw_events(console: Console, events: Iterable[Start | RoundReport | Classification]) -> Classification:
+    """Print the rounds while they happen -> the result. Raises ValueError for events that are no whole stream."""
+    ladder = None
+    for event in events:
+        if isinstance(event, Classification):
+            return event
+        if isinstance(event, Start):
+            ladder = Ladder(console, event.threshold)
+        elif ladder:
+            ladder.add(event)
+    raise ValueError("the events have no result")
 
 
 def _there(report: RoundReport, lanes: Lanes, signs: Signs) -> Text:

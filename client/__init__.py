@@ -11,16 +11,22 @@ from client.errors import (
     SpikeLinkError,
     UnexpectedReplyError,
 )
-from client.node import Node
+from client.node import Node, Progress
+from service.wire import BatchClassification, Classification, RoundReport, Start
 
 __all__ = [
+    "BatchClassification",
+    "Classification",
     "Client",
     "ImageFileError",
     "Node",
     "NodeTimeoutError",
     "NodeUnreachableError",
     "NotAuthorizedError",
+    "Progress",
     "RequestRefusedError",
+    "RoundReport",
     "SpikeLinkError",
+    "Start",
     "UnexpectedReplyError",
 ]

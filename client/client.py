@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Classify images through a running edge, and look at or change the links of its channel."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final, Self
 from urllib.parse import quote
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from client.errors import SpikeLinkError
 from client.images import ImageSource, read_image
-from client.node import Node, Query
+from client.node import Node, Progress, Query
 from service.wire import (
     MAX_BATCH,
     BatchClassification,
@@ -86,6 +86,32 @@ class Client:
         encoded = read_image(image, media_type)
         query = _query(ber=ber, threshold=threshold, seed=seed, block=block, system=system, profile=profile, t=t)
         return self._edge.post_image("/v1/classify", _CLASSIFICATION, query, encoded.content, encoded.media_type)
+
+    def stream(
+        self,
+        image: ImageSource,
+        *,
+        ber: float | None = None,
+        threshold: float | None = None,
+        seed: int | None = None,
+        block: int | None = None,
+        system: str | None = None,
+        profile: str | None = None,
+        t: int | None = None,
+        media_type: str | None = None,
+    ) -> Generator[Progress, None, None]:
+        """Classify one image and see it happen: a Start, a RoundReport as each round ends, the Classification last.
+
+        >>> for event in client.stream("rocket.jpg", ber=0.2):
+        ...     if isinstance(event, RoundReport):
+        ...         print(event.round, event.similarity, event.feedback)
+
+        Leaving the loop early ends the work at the edge, too; where the generator is kept, ``close`` it. The edge is
+        given ``timeout_s`` for each sign of life and bounds the whole by a deadline of its own.
+        """
+        encoded = read_image(image, media_type)
+        query = _query(ber=ber, threshold=threshold, seed=seed, block=block, system=system, profile=profile, t=t)
+        return self._edge.stream_image("/v1/classify", query, encoded.content, encoded.media_type)
 
     def classify_batch(
         self,

@@ -2,6 +2,8 @@
 """One node, as HTTP: requests out, typed answers in, and every failure as one of ``client.errors``."""
 
 import ipaddress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,10 +19,12 @@ from client.errors import (
     UnexpectedReplyError,
     one_line,
 )
-from service.wire import NodeInfo, Problem, Readiness
+from service.wire import EVENT_STREAM, EVENTS, Classification, NodeInfo, Problem, Readiness, RoundReport, Start
 
 T = TypeVar("T")
 Query = dict[str, str]
+#: What a stream yields: the terms, each round as it ends, the result.
+Progress = Start | RoundReport | Classification
 Parts = list[tuple[str, tuple[str, bytes, str]]]
 
 _CONNECT_S: Final = 5.0
@@ -86,12 +90,49 @@ class Node:
             self._http.build_request("POST", path, params=query, content=content, headers=headers), kind
         )
 
+    def stream_image(self, path: str, query: Query, content: bytes, media_type: str) -> Generator[Progress, None, None]:
+        """Send one image as the body; its events as they come, the result last. Closing it gives the work up."""
+        headers = {"Content-Type": media_type, "Accept": EVENT_STREAM}
+        request = self._http.build_request("POST", path, params=query, content=content, headers=headers)
+        with self._failures():
+            response = self._http.send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                with self._failures():
+                    response.read()
+                raise self._refusal(response)
+            yield from self._events(response)
+        finally:
+            response.close()
+
+    def _events(self, response: httpx2.Response) -> Iterator[Progress]:
+        if response.headers.get("Content-Type", "").partition(";")[0] != EVENT_STREAM:
+            raise self._foreign("it does not answer with events")
+        events, event = iter(httpx2.EventSource(response)), None
+        while not isinstance(event, Classification):
+            with self._failures():
+                sent = next(events, None)
+            if sent is None:
+                raise self._broken_off()
+            event = self._event(sent)
+            yield event
+
+    def _event(self, sent: httpx2.ServerSentEvent) -> Progress:
+        try:
+            event = EVENTS[sent.event].model_validate_json(sent.data)
+        except (KeyError, ValidationError):
+            raise self._foreign(f"its event {one_line(sent.event)!r} has another form") from None
+        if isinstance(event, Problem):
+            raise self._refused(event.status, event, _wait_s(event))
+        return event
+
     def post_parts(self, path: str, kind: TypeAdapter[T], query: Query, parts: Parts) -> T:
         """Send files as multipart/form-data."""
         return self._answer(self._http.build_request("POST", path, params=query, files=parts), kind)
 
     def _answer(self, request: httpx2.Request, kind: TypeAdapter[T], also: tuple[int, ...] = ()) -> T:
-        response = self._send(request)
+        with self._failures():
+            response = self._http.send(request)
         if response.status_code != 200 and not (response.status_code in also and not _is_problem(response)):
             raise self._refusal(response)
         try:
@@ -99,9 +140,11 @@ class Node:
         except ValidationError:
             raise self._foreign(f"its answer to {request.method} {request.url.path} has another form") from None
 
-    def _send(self, request: httpx2.Request) -> httpx2.Response:
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Whatever the transport fails with, as one of ``client.errors``."""
         try:
-            return self._http.send(request)
+            yield
         except httpx2.ConnectTimeout:
             raise NodeUnreachableError(f"{self} does not accept connections: is it running there?") from None
         except httpx2.TimeoutException:
@@ -111,20 +154,26 @@ class Node:
         except httpx2.ConnectError:
             raise NodeUnreachableError(f"nothing answers as the {self}: start it, or give its URL") from None
         except (httpx2.RemoteProtocolError, httpx2.NetworkError):
-            raise NodeUnreachableError(f"{self} broke the connection off: has it stopped? Look at its log") from None
+            raise self._broken_off() from None
         except httpx2.HTTPError as error:
             raise NodeUnreachableError(f"{self} cannot be asked: {one_line(str(error))}") from None
+
+    def _broken_off(self) -> NodeUnreachableError:
+        """For a connection that ends before the answer does."""
+        return NodeUnreachableError(f"{self} broke the connection off: has it stopped? Look at its log")
 
     def _refusal(self, response: httpx2.Response) -> SpikeLinkError:
         try:
             problem = Problem.model_validate_json(response.content)
         except ValidationError:
             return self._foreign(f"it answers {response.status_code} without a problem document")
-        message = f"{self} refuses: {one_line(problem.detail or problem.title)} (HTTP {response.status_code})"
-        wait_s = _seconds(response.headers.get("Retry-After"))
+        return self._refused(response.status_code, problem, _seconds(response.headers.get("Retry-After")))
+
+    def _refused(self, status: int, problem: Problem, wait_s: float | None) -> RequestRefusedError:
+        message = f"{self} refuses: {one_line(problem.detail or problem.title)} (HTTP {status})"
         if wait_s is not None:
             message += f"; try again in {wait_s:g} s"
-        kind = NotAuthorizedError if response.status_code in (401, 403) else RequestRefusedError
+        kind = NotAuthorizedError if status in (401, 403) else RequestRefusedError
         return kind(message, problem, wait_s)
 
     def _foreign(self, what: str) -> UnexpectedReplyError:
@@ -159,3 +208,9 @@ def _is_problem(response: httpx2.Response) -> bool:
 
 def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after and retry_after.isdecimal() else None
+
+
+def _wait_s(problem: Problem) -> float | None:
+    """What a response says with Retry-After; a stream's headers had gone before."""
+    wait_s = (problem.model_extra or {}).get("retry_after_s")
+    return float(wait_s) if isinstance(wait_s, int | float) else None

@@ -10,9 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.wire import REQUEST_ID
+from service.wire import REQUEST_ID, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
+_INTERNAL: Final = "Internal error"
+_UNFORESEEN: Final = "an unforeseen error; the node's log has it under this request id"
 _log = logging.getLogger("spikelink")
 
 
@@ -24,7 +26,7 @@ class Refusal(Exception):
 
     def __init__(self, detail: str, *, retry_after_s: int | None = None, **members: object) -> None:
         super().__init__(detail)
-        self.detail, self.members = detail, members
+        self.detail, self.members, self.retry_after_s = detail, members, retry_after_s
         self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
 
 
@@ -83,10 +85,8 @@ class PeerTimedOut(Refusal):
 CATALOGUE: Final[Mapping[int, type[Refusal]]] = {kind.status: kind for kind in Refusal.__subclasses__()}
 
 
-def problem(
-    request: Request, status: int, title: str, detail: str, headers: Mapping[str, str], members: Mapping[str, object]
-) -> JSONResponse:
-    """A problem+json response with the request's id."""
+def document(request: Request, status: int, title: str, detail: str, members: Mapping[str, object]) -> Problem:
+    """A problem with the request's id."""
     content = {
         "type": f"urn:spikelink:problem:{status}",
         "title": title,
@@ -95,7 +95,24 @@ def problem(
         "request_id": request.scope.get("spikelink.request_id", request.headers.get(REQUEST_ID)),
         **members,
     }
+    return Problem.model_validate(content)
+
+
+def problem(
+    request: Request, status: int, title: str, detail: str, headers: Mapping[str, str], members: Mapping[str, object]
+) -> JSONResponse:
+    """A problem+json response."""
+    content = document(request, status, title, detail, members).model_dump()
     return JSONResponse(content, status, dict(headers), media_type=MEDIA_TYPE)
+
+
+def problem_event(request: Request, error: Exception) -> Problem:
+    """What a response would have said whose status line has long been sent. Retry-After becomes a member."""
+    if isinstance(error, Refusal):
+        wait = {} if error.retry_after_s is None else {"retry_after_s": error.retry_after_s}
+        return document(request, error.status, error.title, error.detail, {**error.members, **wait})
+    _log.exception("unforeseen error", exc_info=error)
+    return document(request, 500, _INTERNAL, _UNFORESEEN, {})
 
 
 def install_errors(app: FastAPI) -> None:
@@ -120,8 +137,7 @@ def install_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.exception("unforeseen error", exc_info=error)
-        detail = "an unforeseen error; the node's log has it under this request id"
-        return problem(request, 500, "Internal error", detail, {}, {})
+        return problem(request, 500, _INTERNAL, _UNFORESEEN, {}, {})
 
 
 #: For OpenAPI: what a route may answer besides success.

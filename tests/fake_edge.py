@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import BaseModel
 
 from service.wire import (
+    EVENT_STREAM,
     FEEDBACK,
     BatchClassification,
     Classification,
@@ -29,6 +30,7 @@ from service.wire import (
     ProfileInfo,
     Readiness,
     RoundReport,
+    Start,
     parse_blocks,
 )
 
@@ -184,6 +186,8 @@ class FakeHandler(BaseHTTPRequestHandler):
             status, extra, kind = refusal.status, refusal.headers, "application/problem+json"
             document = Problem(title="Refused", status=status, detail=refusal.detail)
         content = _json(document).encode()
+        if isinstance(document, Classification) and self.headers.get("Accept") == EVENT_STREAM:
+            content, kind = _events(document), EVENT_STREAM
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **extra}.items():
             self.send_header(name, value)
@@ -212,6 +216,12 @@ def _json(document: object) -> str:
     if isinstance(document, list):
         return f"[{','.join(_json(each) for each in document)}]"
     return json.dumps(document)
+
+
+def _events(result: Classification) -> bytes:
+    start = Start.model_validate(result.model_dump(include=set(Start.model_fields)))
+    named = [("start", start), *(("round", report) for report in result.rounds), ("result", result)]
+    return "".join(f"event: {name}\ndata: {_json(event)}\n\n" for name, event in named).encode()
 
 
 def _serve(role: str) -> None:

@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from cli.app import main
 from cli.processes import Launch, Nodes, Ports, running_nodes
-from service.wire import Classification
+from client import Client, NodeUnreachableError, Progress
+from service.wire import Classification, Start
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_edge.py")))
 HEAVY = {"torch", "numpy", "fastapi", "starlette", "uvicorn", "aiohttp", "PIL", "skimage", "models", "channel"}
@@ -66,6 +67,22 @@ def test_classify_draws_the_ladder(nodes: Nodes, image: Path) -> None:
     done = process("classify", image, "--ber", 0.1, "--seed", 7, "--edge", nodes.urls["edge"])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == drawn(classification())
+
+
+def test_what_fails_in_the_middle_leaves_the_rounds_so_far_and_one_line(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = classification()
+
+    def broken(*_: object, **terms: object) -> Iterator[Progress]:
+        yield Start.model_validate(result.model_dump(include=set(Start.model_fields)))
+        yield result.rounds[0]
+        raise NodeUnreachableError("the edge has gone")
+
+    monkeypatch.setattr(Client, "stream", broken)
+    done = spikelink("classify", image)
+    assert_one_line(done, "the edge has gone")
+    assert done.stdout.splitlines() == drawn(result).splitlines()[:4]
 
 
 def test_classify_as_json_prints_the_answer_and_nothing_else(nodes: Nodes, image: Path) -> None:

@@ -2,6 +2,7 @@
 """The ladder as it is drawn: a golden text at 80 columns without colour, and what must hold at any width."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ from fake_edge import classification
 from rich.console import Console
 
 from cli.failures import CommandError
-from cli.ladder import draw_answer, draw_ladder
+from cli.ladder import draw_answer, draw_events, draw_ladder
 from cli.picture import write_svg
 from cli.tally import Tally, tally_table, wilson_interval
 from cli.terminal import ASCII, UNICODE, bar
-from service.wire import Classification, RoundReport
+from service.wire import Classification, RoundReport, Start
 
 GOLDEN = """\
           edge                          channel                         cloud
@@ -63,6 +64,29 @@ def _with_round(**changes: object) -> Classification:
 
 def test_the_ladder_at_80_columns_without_colour() -> None:
     assert drawn(classification()) == GOLDEN
+
+
+def test_a_ladder_that_is_drawn_while_it_happens_is_the_same_in_the_end() -> None:
+    result, stream = classification(), io.StringIO()
+    console = Console(file=stream, width=80, highlight=False)
+    ladder = GOLDEN.partition("\n\n")[0].splitlines(keepends=True)
+
+    def events() -> Iterator[Start | RoundReport | Classification]:
+        assert stream.getvalue() == ""
+        yield Start.model_validate(result.model_dump(include=set(Start.model_fields)))
+        for number, report in enumerate(result.rounds):
+            assert stream.getvalue() == "".join(ladder[: 1 + 3 * number]), "all that has happened, and no more"
+            yield report
+        yield result
+
+    assert draw_events(console, events()) == result
+    draw_answer(console, result)
+    assert stream.getvalue() == GOLDEN
+
+
+def test_events_without_a_result_are_no_classification() -> None:
+    with pytest.raises(ValueError, match="no result"):
+        draw_events(Console(file=io.StringIO()), classification().rounds)
 
 
 def test_an_encoding_without_lines_gets_a_ladder_of_ascii() -> None:

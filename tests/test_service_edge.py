@@ -3,58 +3,26 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import httpx2
 import pytest
+from edge_line import IMAGE, PNG, Line, running_line
 from essence import Essence, of_reply
-from nodes import NEVER, metric, png, problem, running_channel, running_cloud, running_edge
-from recording_proxy import Fault, RecordingProxy, recording_proxy, reply_of
+from nodes import NEVER, metric, png, problem, running_edge
+from recording_proxy import Fault, reply_of
 from toy import toy_images
 
 from channel.bsc import feedback_flipped
 from service.wire import BatchClassification, Classification
 
-IMAGE = png(toy_images(1, seed=12)[0])
-PNG = {"Content-Type": "image/png"}
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens there
-
-
-@dataclass(frozen=True)
-class Line:
-    """Edge, proxy, channel and cloud in this process."""
-
-    edge: httpx2.Client
-    channel: httpx2.Client
-    cloud: httpx2.Client
-    proxy: RecordingProxy
-
-    def classify(self, *faults: Fault, **terms: object) -> Classification:
-        response = self.post(*faults, **terms)
-        assert response.status_code == 200, response.text
-        assert self.proxy.faults == []
-        return Classification.model_validate_json(response.content)
-
-    def post(self, *faults: Fault, **terms: object) -> httpx2.Response:
-        self.proxy.exchanges.clear()
-        self.proxy.faults[:] = faults
-        terms = {"ber": 0.2, "seed": 5, **terms}
-        query = {name: str(value) for name, value in terms.items() if value is not None}
-        return self.edge.post("/v1/classify", params=query, content=IMAGE, headers=PNG)
 
 
 @pytest.fixture(scope="module")
 def line(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    store = f"sqlite://{tmp_path_factory.mktemp('store') / 'sessions.sqlite3'}"
-    with (
-        running_cloud(toy_folder, store) as cloud,
-        running_channel(str(cloud.http.base_url)) as channel,
-        recording_proxy(str(channel.base_url)) as proxy,
-        running_edge(toy_folder, proxy.url) as (edge, _),
-    ):
-        yield Line(edge, channel, cloud.http, proxy)
+    with running_line(toy_folder, tmp_path_factory.mktemp("store")) as line:
+        yield line
 
 
 @pytest.fixture(scope="module")

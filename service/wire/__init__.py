@@ -34,6 +34,7 @@ from service.wire.base import (
     Wire,
 )
 from service.wire.classification import BatchClassification, Classification, RoundReport
+from service.wire.events import EVENT_STREAM, EVENTS, Event, Start
 from service.wire.frames import (
     BER_ADAPTER,
     DEADLINE_ADAPTER,
@@ -52,6 +53,8 @@ __all__ = [
     "CROSSOVER",
     "DEADLINE_ADAPTER",
     "DEADLINE_MS",
+    "EVENTS",
+    "EVENT_STREAM",
     "FEEDBACK",
     "INDEX_ADAPTER",
     "MAX_BATCH",
@@ -67,6 +70,7 @@ __all__ = [
     "BlockAnswer",
     "BlockResult",
     "Classification",
+    "Event",
     "FrameAnswer",
     "FrameFormatError",
     "FrameHead",
@@ -84,6 +88,7 @@ __all__ = [
     "ResultAnswer",
     "ResultRequest",
     "RoundReport",
+    "Start",
     "Theta",
     "Wire",
     "format_blocks",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from fastapi import FastAPI, File, Query, Request, UploadFile
+from fastapi import FastAPI, File, Query, Request, Response, UploadFile
 from numpy.typing import NDArray
 
 from models.transmitter import Transmitter
@@ -19,7 +19,6 @@ from service.errors import (
     NotReady,
     PeerFailed,
     PeerTimedOut,
-    Refusal,
     TooLarge,
     Unprocessable,
     UnsupportedMedia,
@@ -31,10 +30,11 @@ from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.edge import report
 from service.nodes.edge.examples import BATCH_EXAMPLE, CLASSIFICATION_EXAMPLE
-from service.nodes.edge.exchange import Exchange, Tally, noise_headers
-from service.nodes.edge.harq import HarqSession
+from service.nodes.edge.exchange import Exchange, noise_headers
+from service.nodes.edge.harq import HarqSession, OnRound, unheard
 from service.nodes.edge.metrics import EdgeMetrics
 from service.nodes.edge.request import BatchQuery, ClassifyQuery, Plan, plan_batch, plan_single
+from service.nodes.edge.stream import stream, wants_events
 from service.nodes.edge.uploads import IMAGE_OPENAPI, multipart_images, raw_image
 from service.settings import EdgeSettings
 from service.wire import BatchClassification, Classification, Readiness
@@ -53,24 +53,23 @@ class EdgeNode:
     hop: Hop
     metrics: EdgeMetrics
 
-    async def classify(
-        self, images_BCHW: NDArray[np.uint8], plan: Plan, request_id: str
-    ) -> tuple[HarqSession, Tally, float]:
-        """Run one session -> it, what its exchanges cost, and its time in ms."""
-        started = time.perf_counter()
+    def session(self, plan: Plan, request_id: str) -> HarqSession:
+        """A session that has not begun. Raises Busy where there is no room for it."""
+        try:
+            self.queue.check_room()
+        except Busy as refusal:
+            self.metrics.refused(refusal)
+            raise
         deadline = Deadline.after(self.settings.deadline_s)
         exchange = Exchange(self.hop, request_id, deadline, noise_headers(plan.seed, plan.ber))
-        session = HarqSession(self.transmitters[plan.served.name], self.queue, exchange, plan)
-        try:
-            await session.run(images_BCHW)
-        except Refusal as refusal:
-            self.metrics.failed(refusal.status, exchange.tally)
-            raise
-        finally:
-            seconds = time.perf_counter() - started
-            self.metrics.request_seconds.observe(seconds)
-        self.metrics.finished(session, plan.system.name, exchange.tally)
-        return session, exchange.tally, 1000 * seconds
+        return HarqSession(self.transmitters[plan.served.name], self.queue, exchange, plan)
+
+    async def run(self, session: HarqSession, images_BCHW: NDArray[np.uint8], on_round: OnRound) -> float:
+        """Run a session to its end -> its time in ms."""
+        started = time.perf_counter()
+        with self.metrics.request(session):
+            await session.run(images_BCHW, on_round)
+        return 1000 * (time.perf_counter() - started)
 
 
 def create_edge(settings: EdgeSettings) -> FastAPI:
@@ -119,15 +118,21 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         tags=["classify"],
         summary="Classify one image",
         responses={200: CLASSIFICATION_EXAMPLE, **refusals},
+        response_model=Classification,
         openapi_extra=IMAGE_OPENAPI,
     )
     async def classify(
         request: Request, query: Annotated[ClassifyQuery, Query()], request_id: RequestIdDep
-    ) -> Classification:
+    ) -> Classification | Response:
+        """With `Accept: text/event-stream`, each round is sent as it ends, and the result after the last."""
         refuse_while_draining(state)
-        plan = plan_single(query, node.profiles)
-        session, tally, total_ms = await node.classify(await raw_image(request), plan, request_id)
-        return report.single(session, plan, tally, total_ms)
+        plan, images = plan_single(query, node.profiles), await raw_image(request)
+        session = node.session(plan, request_id)
+
+        async def work(on_round: OnRound) -> Classification:
+            return report.single(session, await node.run(session, images, on_round))
+
+        return stream(request, report.start(session), work) if wants_events(request) else await work(unheard)
 
     @app.post(
         "/v1/classify/batch",
@@ -144,5 +149,5 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         refuse_while_draining(state)
         plan = plan_batch(query, node.profiles, len(images))
         pixels = await multipart_images(images, node.settings.max_upload_bytes)
-        session, tally, total_ms = await node.classify(pixels, plan, request_id)
-        return report.batch(session, plan, tally, total_ms)
+        session = node.session(plan, request_id)
+        return report.batch(session, await node.run(session, pixels, unheard))

@@ -4,7 +4,8 @@
 from typing import Final
 
 from models.labels import CLASS_NAMES
-from service.wire import BatchClassification, Classification, Label, RoundReport
+from service.nodes.edge.stream import frame
+from service.wire import EVENT_STREAM, BatchClassification, Classification, Event, Label, RoundReport, Start
 
 _PROBABILITIES: Final = {"rocket": 0.83, "bottle": 0.05, "skyscraper": 0.02, "lamp": 0.01, "castle": 0.01}
 _TOP: Final = tuple(
@@ -51,17 +52,37 @@ _CLASSIFICATION: Final = Classification(
 )
 
 
-def _example(value: Classification | BatchClassification) -> dict[str, object]:
-    return {"content": {"application/json": {"example": value.model_dump()}}}
+_START: Final = Start.model_validate(_CLASSIFICATION.model_dump(include=set(Start.model_fields)))
+#: FastAPI knows one model a status; these are the models of the events.
+_EVENT_SCHEMAS: Final = {
+    "start": Start.model_json_schema(),
+    "round": {"$ref": "#/components/schemas/RoundReport"},
+    "result": {"$ref": "#/components/schemas/Classification"},
+    "problem": {"$ref": "#/components/schemas/Problem"},
+}
 
 
-CLASSIFICATION_EXAMPLE: Final = _example(_CLASSIFICATION)
-BATCH_EXAMPLE: Final = _example(
-    BatchClassification(
-        results=(_CLASSIFICATION.model_copy(update={"wire_bytes": None}),),
-        session=_CLASSIFICATION.session,
-        exchanges=2,
-        wire_bytes=3318,
-        total_ms=34.6,
+def _json(value: Classification | BatchClassification) -> dict[str, object]:
+    return {"application/json": {"example": value.model_dump()}}
+
+
+def _events() -> dict[str, object]:
+    sent: tuple[Event, ...] = (_START, *_CLASSIFICATION.rounds, _CLASSIFICATION)
+    example = b"".join(frame(number, event) for number, event in enumerate(sent)).decode()
+    description = "server-sent events, numbered: a start, each round as it ends, then the result or a problem"
+    schema = {"type": "string", "description": description}
+    return {EVENT_STREAM: {"schema": schema, "example": example, "x-events": _EVENT_SCHEMAS}}
+
+
+CLASSIFICATION_EXAMPLE: Final = {"content": {**_json(_CLASSIFICATION), **_events()}}
+BATCH_EXAMPLE: Final = {
+    "content": _json(
+        BatchClassification(
+            results=(_CLASSIFICATION.model_copy(update={"wire_bytes": None}),),
+            session=_CLASSIFICATION.session,
+            exchanges=2,
+            wire_bytes=3318,
+            total_ms=34.6,
+        )
     )
-)
+}

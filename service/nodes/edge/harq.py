@@ -6,6 +6,7 @@ result, a NACK at the last step too; a NACK where the cloud had said ACK costs o
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import uuid4
@@ -20,7 +21,7 @@ from models.systems import first_frame, next_frame
 from models.transmitter import Transmitter, TransmitterState
 from service.compute import ComputeQueue
 from service.errors import PeerFailed
-from service.nodes.edge.exchange import Exchange, SessionLost
+from service.nodes.edge.exchange import Exchange, SessionLost, Tally
 from service.nodes.edge.request import Plan
 from service.wire import BlockAnswer, FrameHead, Prediction, RelayedAnswer, ResultAnswer, RoundReport
 
@@ -60,33 +61,46 @@ class BlockProgress:
         return sum(p * entry.payload_bits for p, entry in weighted) / self.bandwidth_bits
 
 
+#: Told of the blocks that a round has just ended for, each round once, replayed or not.
+OnRound = Callable[[Sequence[BlockProgress]], None]
+
+
+def unheard(_: Sequence[BlockProgress]) -> None:
+    """For who waits for the whole reply: it has the rounds."""
+
+
 class HarqSession:
     """One request on its way: B blocks, one session at the cloud (another one if the cloud loses it)."""
 
     def __init__(self, transmitter: Transmitter, queue: ComputeQueue, exchange: Exchange, plan: Plan) -> None:
         self._transmitter, self._queue = transmitter, queue
-        self._exchange, self._plan = exchange, plan
+        self._exchange, self.plan = exchange, plan
         self._sent: list[SentFrame] = []
         self.session = uuid4().hex
         self.restarts = 0
         self.durable = True
         self.blocks = [BlockProgress(block) for block in plan.blocks]
 
-    async def run(self, images_BCHW: NDArray[np.uint8]) -> None:
+    @property
+    def tally(self) -> Tally:
+        """What its exchanges have cost so far."""
+        return self._exchange.tally
+
+    async def run(self, images_BCHW: NDArray[np.uint8], on_round: OnRound) -> None:
         """Send until every block has its result. Raises the refusal of the nodes beyond, or PeerFailed."""
-        self._queue.check_room()
         started = time.perf_counter()
-        harq = self._plan.served.profile.harq
+        harq = self.plan.served.profile.harq
         state: TransmitterState = await self._queue.run(self._transmitter.begin, images_BCHW)
-        frame, sending = first_frame(self._plan.system, harq, self._plan.fixed_t), self.blocks
+        frame, sending = first_frame(self.plan.system, harq, self.plan.fixed_t), self.blocks
         while sending:
             bits_BN, state = await self._queue.run(self._transmitter.encode, state, frame)
             sent = SentFrame(frame, tuple(entry.block for entry in sending), pack(bits_BN))
             self._sent.append(sent)
             relayed = await self._deliver(sent)
             self._note(sending, frame, relayed, 1000 * (time.perf_counter() - started))
+            on_round(sending)
             started = time.perf_counter()
-            over = is_last(self._plan.system, harq, frame)
+            over = is_last(self.plan.system, harq, frame)
             stay = [row for row, entry in enumerate(sending) if entry.rounds[-1].feedback == "NACK" and not over]
             await self._ask_for_missing([entry for row, entry in enumerate(sending) if row not in set(stay)])
             state, sending, frame = state.select(stay), [sending[row] for row in stay], next_frame(frame)
@@ -132,10 +146,10 @@ class HarqSession:
             t=sent.frame.t,
             position=sent.frame.position,
             blocks=sent.blocks,
-            system=self._plan.system.name,
-            profile=self._plan.served.profile.name,
-            weights=self._plan.served.manifest.weights_sha256,
-            threshold=self._plan.theta,
+            system=self.plan.system.name,
+            profile=self.plan.served.profile.name,
+            weights=self.plan.served.manifest.weights_sha256,
+            threshold=self.plan.theta,
             digest=sha256(sent.payload).hexdigest(),
         )
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the edge node counts."""
 
-from service.nodes.edge.exchange import Tally
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.errors import Refusal
 from service.nodes.edge.harq import HarqSession
 from service.telemetry import Metrics
 
@@ -12,27 +16,40 @@ class EdgeMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._images = metrics.counter("edge_images", "Images classified", "system", "outcome")
         self._failures = metrics.counter("edge_failures", "Requests that were planned and ended in a refusal", "status")
+        self._abandoned = metrics.counter("edge_abandoned", "Requests given up because their caller had gone")
         self._rounds = metrics.counter("edge_rounds", "HARQ rounds, by the feedback that ended them", "feedback")
         self._bits = metrics.counter("edge_payload_bits", "Payload bits sent on the forward link")
         self._wire = metrics.counter("edge_wire_bytes", "Bytes on the hop to the channel, both ways")
         self._retries = metrics.counter("edge_http_retries", "Requests repeated after transport errors")
         self._restarts = metrics.counter("edge_restarts", "Sessions started over")
-        self.request_seconds = metrics.histogram("edge_request_seconds", "Time of one classify request")
+        self._seconds = metrics.histogram("edge_request_seconds", "Time of one classify request")
 
-    def finished(self, session: HarqSession, system: str, tally: Tally) -> None:
+    @contextmanager
+    def request(self, session: HarqSession) -> Iterator[None]:
+        """Counts a session, however it ends: its rounds and bytes took place in any case."""
+        with self._seconds.time():
+            try:
+                yield
+            except Refusal as refusal:
+                self.refused(refusal)
+                raise
+            except asyncio.CancelledError:
+                self._abandoned.inc()
+                raise
+            finally:
+                self._exchanged(session)
         for entry in session.blocks:
-            self._images.labels(system, entry.outcome).inc()
+            self._images.labels(session.plan.system.name, entry.outcome).inc()
+
+    def refused(self, refusal: Refusal) -> None:
+        """A request that had been planned ended in this."""
+        self._failures.labels(str(refusal.status)).inc()
+
+    def _exchanged(self, session: HarqSession) -> None:
+        for entry in session.blocks:
             self._bits.inc(entry.bandwidth_bits)
             for report in entry.rounds:
                 self._rounds.labels(report.feedback).inc()
         self._restarts.inc(session.restarts)
-        self._exchanged(tally)
-
-    def failed(self, status: int, tally: Tally) -> None:
-        """A request ended in a refusal of this status; what it had exchanged until then still counts."""
-        self._failures.labels(str(status)).inc()
-        self._exchanged(tally)
-
-    def _exchanged(self, tally: Tally) -> None:
-        self._wire.inc(tally.wire_bytes)
-        self._retries.inc(tally.http_retries)
+        self._wire.inc(session.tally.wire_bytes)
+        self._retries.inc(session.tally.http_retries)

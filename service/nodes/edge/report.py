@@ -2,34 +2,42 @@
 """From a finished session to the reply that the edge's caller reads."""
 
 from service.errors import PeerFailed
-from service.nodes.edge.exchange import Tally
 from service.nodes.edge.harq import BlockProgress, HarqSession
-from service.nodes.edge.request import Plan
-from service.wire import BatchClassification, Classification
+from service.wire import BatchClassification, Classification, Start
 
 
-def single(session: HarqSession, plan: Plan, tally: Tally, total_ms: float) -> Classification:
-    """The reply to one image."""
-    return _classification(session, session.blocks[0], plan, tally, total_ms).model_copy(
-        update={"wire_bytes": tally.wire_bytes}
+def start(session: HarqSession) -> Start:
+    """The terms of one image's session that has not begun."""
+    return Start(
+        session=session.session,
+        seed=session.plan.seed,
+        block=session.blocks[0].block,
+        system=session.plan.system.name,
+        profile=session.plan.served.name,
+        threshold=session.plan.theta,
     )
 
 
-def batch(session: HarqSession, plan: Plan, tally: Tally, total_ms: float) -> BatchClassification:
+def single(session: HarqSession, total_ms: float) -> Classification:
+    """The reply to one image."""
+    return _classification(session, session.blocks[0], total_ms).model_copy(
+        update={"wire_bytes": session.tally.wire_bytes}
+    )
+
+
+def batch(session: HarqSession, total_ms: float) -> BatchClassification:
     """The reply to a batch, images in the order sent."""
-    results = tuple(_classification(session, entry, plan, tally, total_ms) for entry in session.blocks)
     return BatchClassification(
-        results=results,
+        results=tuple(_classification(session, entry, total_ms) for entry in session.blocks),
         session=session.session,
-        exchanges=tally.exchanges,
-        wire_bytes=tally.wire_bytes,
+        exchanges=session.tally.exchanges,
+        wire_bytes=session.tally.wire_bytes,
         total_ms=total_ms,
     )
 
 
-def _classification(
-    session: HarqSession, entry: BlockProgress, plan: Plan, tally: Tally, total_ms: float
-) -> Classification:
+def _classification(session: HarqSession, entry: BlockProgress, total_ms: float) -> Classification:
+    plan = session.plan
     if entry.prediction is None:
         raise PeerFailed(f"the cloud gave no result for block {entry.block}")
     return Classification.model_validate(
@@ -47,7 +55,7 @@ def _classification(
             "block": entry.block,
             "rounds": entry.rounds,
             "session": session.session,
-            "http_retries": tally.http_retries,
+            "http_retries": session.tally.http_retries,
             "restarts": session.restarts,
             "durable": session.durable,
             "total_ms": total_ms,
