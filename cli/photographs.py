@@ -70,9 +70,8 @@ def photographs() -> list[Photograph]:
 
 def draw_test_images(folder: Path, count: int) -> TestImages:
     """The ``count`` test images whose ids come first, which no archive's order decides. Raises CommandError."""
-    from PIL import Image
-
     from experiments.data.cifar100 import DataSetMissingError, load
+    from experiments.data.png import png
     from experiments.data.split import noise_block
 
     try:
@@ -82,7 +81,7 @@ def draw_test_images(folder: Path, count: int) -> TestImages:
     ids = images.ids()
     rows = sorted(range(len(images)), key=ids.__getitem__)[:count]
     return TestImages(
-        [_png(Image.fromarray(images.images_NCHW[row].transpose(1, 2, 0))) for row in rows],
+        [png(images.images_NCHW[row]) for row in rows],
         [int(images.labels_N[row]) for row in rows],
         [noise_block(ids[row]) for row in rows],
     )

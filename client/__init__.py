@@ -12,8 +12,11 @@ from client.errors import (
     UnexpectedReplyError,
 )
 from client.node import Node
+from service.wire import BatchClassification, Classification, RoundReport
 
 __all__ = [
+    "BatchClassification",
+    "Classification",
     "Client",
     "ImageFileError",
     "Node",
@@ -21,6 +24,7 @@ __all__ = [
     "NodeUnreachableError",
     "NotAuthorizedError",
     "RequestRefusedError",
+    "RoundReport",
     "SpikeLinkError",
     "UnexpectedReplyError",
 ]

@@ -19,7 +19,7 @@ PREFIX: Final = "SPIKELINK_"
 
 #: Read by the command line and the test suite, not by a node.
 OTHER_NAMES: Final = frozenset(
-    f"{PREFIX}{name}" for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "RUNS")
+    f"{PREFIX}{name}" for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "RUNS", "SWEEP_STORE")
 )
 
 

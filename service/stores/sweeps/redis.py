@@ -73,8 +73,10 @@ class RedisSweepStore(RedisConnection):
         return found
 
     async def finished(self, sweep: str, *, after: int = 0, limit: int = 1000) -> list[FinishedUnit]:
-        page = {"start": 0, "num": limit, "withscores": True}
-        pairs = await self._ask(lambda: self._client.zrangebyscore(_FINISHED + sweep, f"({after}", "+inf", **page))
+        key, above = _FINISHED + sweep, f"({after}"
+        pairs = await self._ask(
+            lambda: self._client.zrangebyscore(key, above, "+inf", start=0, num=limit, withscores=True)
+        )
         numbers = {unit.decode(): int(score) for unit, score in pairs}
         results = await self.results(list(numbers))
         return [FinishedUnit(number, name, results[name]) for name, number in numbers.items() if name in results]
