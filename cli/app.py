@@ -12,6 +12,7 @@ from cli.links import channel
 from cli.nodes import node
 from cli.reproduce import reproduce
 from cli.status import status
+from cli.sweep import sweep
 from cli.tokens import tokens
 from cli.train import train
 from cli.up import up
@@ -35,3 +36,4 @@ main.add_typer(data, name="data")
 main.command()(train)
 main.command()(evaluate)
 main.command()(reproduce)
+main.add_typer(sweep, name="sweep")

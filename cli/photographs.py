@@ -70,9 +70,8 @@ def photographs() -> list[Photograph]:
 
 def draw_test_images(folder: Path, count: int) -> TestImages:
     """The ``count`` test images whose ids come first, which no archive's order decides. Raises CommandError."""
-    from PIL import Image
-
     from experiments.data.cifar100 import DataSetMissingError, load
+    from experiments.data.png import png
     from experiments.data.split import noise_block
 
     try:
@@ -80,7 +79,7 @@ def draw_test_images(folder: Path, count: int) -> TestImages:
     except DataSetMissingError as error:
         raise CommandError(str(error)) from None
     return TestImages(
-        [_png(Image.fromarray(image_CHW.transpose(1, 2, 0))) for image_CHW in images.images_NCHW],
+        [png(image_CHW) for image_CHW in images.images_NCHW],
         images.labels_N.tolist(),
         [noise_block(name) for name in images.ids()],
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from experiments.sweeps.statistics import wilson_interval
 from service.wire import Classification
 
 
@@ -28,14 +29,6 @@ class Tally:
     @property
     def outcomes(self) -> Counter[str]:
         return Counter(result.outcome for result in self.results)
-
-
-def wilson_interval(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % interval of a proportion by Wilson's score, which stays inside 0..1 for small counts too."""
-    share, spread = right / count, z * z / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * ((share * (1 - share) + spread / 4) / count) ** 0.5 / (1 + spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def tally_table(title: str, tallies: Mapping[float, Tally]) -> Table:

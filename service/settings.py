@@ -19,7 +19,8 @@ PREFIX: Final = "SPIKELINK_"
 
 #: Read by the command line and the test suite, not by a node.
 OTHER_NAMES: Final = frozenset(
-    f"{PREFIX}{name}" for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "REQUIRE_DATA", "RUNS")
+    f"{PREFIX}{name}"
+    for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "REQUIRE_DATA", "RUNS", "SWEEP_STORE")
 )
 
 

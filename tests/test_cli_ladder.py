@@ -12,7 +12,7 @@ from rich.console import Console
 from cli.failures import CommandError
 from cli.ladder import draw_answer, draw_events, draw_ladder
 from cli.picture import write_svg
-from cli.tally import Tally, tally_table, wilson_interval
+from cli.tally import Tally, tally_table
 from cli.terminal import ASCII, UNICODE, bar
 from service.wire import Classification, RoundReport, Start
 
@@ -155,14 +155,6 @@ def test_a_bar_fills_its_share(share: float, cells: int) -> None:
 
 def test_a_bar_shows_eighths_of_a_cell() -> None:
     assert [bar(eighths / 8, 1, UNICODE) for eighths in range(9)] == ["", *"▏▎▍▌▋▊▉█"]
-
-
-def test_wilsons_interval() -> None:
-    # From E. B. Wilson's formula by hand: 0 of n ends at z^2 / (n + z^2); at one half it lies evenly around it.
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 1.96**2 / (10 + 1.96**2)))
-    low, high = wilson_interval(100, 200)
-    assert low + high == pytest.approx(1.0)
-    assert high - low == pytest.approx(1.96 * (1 / (200 + 1.96**2)) ** 0.5)
 
 
 def test_the_table_counts_what_it_was_given() -> None:

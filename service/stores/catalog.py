@@ -18,18 +18,20 @@ STORES: dict[str, type[SqliteStore] | type[RedisStore] | type[MemoryStore]] = {
 }
 
 
-def _sqlite(url: SplitResult) -> SqliteStore:
+def sqlite_path(url: SplitResult) -> Path:
+    """The file that an SQLite URL names. Raises ValueError."""
     if url.netloc or not url.path.startswith("/") or url.path.endswith("/") or url.query or url.fragment:
         raise ValueError("store URL: an SQLite file is named sqlite:///absolute/path.sqlite3, with three slashes")
-    return SqliteStore(Path(unquote(url.path)))
+    return Path(unquote(url.path))
 
 
-def _redis(url: SplitResult) -> RedisStore:
+def redis_url(url: SplitResult) -> str:
+    """The URL for redis-py. Raises ValueError."""
     database = url.path.removeprefix("/")
     # Options in the query would reach redis-py unchecked and could undo the timeouts.
     if not url.hostname or not _port_fits(url) or not (database or "0").isdecimal() or url.query or url.fragment:
         raise ValueError(f"store URL: Redis is named {url.scheme}://[user:password@]host[:port][/number]")
-    return RedisStore(url.geturl())
+    return url.geturl()
 
 
 def _memory(url: SplitResult) -> MemoryStore:
@@ -46,8 +48,8 @@ def _port_fits(url: SplitResult) -> bool:
 
 
 _READERS: dict[type, Callable[[SplitResult], SessionStore]] = {
-    SqliteStore: _sqlite,
-    RedisStore: _redis,
+    SqliteStore: lambda url: SqliteStore(sqlite_path(url)),
+    RedisStore: lambda url: RedisStore(redis_url(url)),
     MemoryStore: _memory,
 }
 

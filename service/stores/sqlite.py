@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions in one SQLite file: the default, with no server to run. Several processes of one host may share it."""
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-from service.stores.protocol import Stored, StoreUnavailableError, Swap, next_version
+from service.stores.protocol import Stored, Swap, next_version
+from service.stores.sqlite_file import SqliteFile
 
-T = TypeVar("T")
-
-_BUSY_S = 2.0  # how long to wait for another process's write before giving up
-_PREPARE_PAUSE_S = 0.01
 _PURGE_EVERY_S = 30.0
 
 _SCHEMA = """
@@ -36,28 +30,13 @@ WHERE key = :key AND version = :expected AND expires_s > :now_s
 """
 
 
-class SqliteStore:
-    """One connection in one thread of its own: the event loop never waits for the disk, and no lock is needed.
-
-    After an error the connection is dropped and the next call opens the file afresh, so the store heals by itself when
-    the disk has room again or the file was replaced. Not for network file systems: WAL needs shared memory. `clock` is
-    the time of day in seconds, because processes and reboots share the file.
-    """
-
-    name = "sqlite"
-    shared = True
-    durable = True
+class SqliteStore(SqliteFile):
+    """The sessions' table. `clock` is the time of day in seconds, because processes and reboots share the file."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
+        super().__init__(path, schema=_SCHEMA, probe="SELECT 1 FROM sessions LIMIT 1")
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-store")
-        self._connection: sqlite3.Connection | None = None  # touched in that thread only
-        self._closed = False
         self._purge_at_s = 0.0
-
-    async def open(self) -> None:
-        await self.ping()
 
     async def load(self, key: str) -> Stored | None:
         row = await self._run(lambda db: db.execute(_LOAD, (key, self._clock())).fetchone())
@@ -82,76 +61,8 @@ class SqliteStore:
         query = "SELECT count(*) FROM sessions WHERE expires_s > ?"
         return int(await self._run(lambda db: db.execute(query, (self._clock(),)).fetchone()[0]))
 
-    async def ping(self) -> None:
-        await self._run(lambda db: db.execute("SELECT 1 FROM sessions LIMIT 1").fetchone())
-
-    async def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await asyncio.wrap_future(self._thread.submit(self._disconnect))
-            self._thread.shutdown()
-
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._closed:
-            raise StoreUnavailableError(f"sqlite store {self._path}: closed")
-        try:
-            return await asyncio.wrap_future(self._thread.submit(self._run_in_thread, work))
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailableError(f"sqlite store {self._path}: {error}") from error
-
-    def _run_in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            return work(self._connection)
-        except sqlite3.Error:
-            self._disconnect()
-            raise
-
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # isolation_level=None: every statement commits by itself.
-        connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
-        try:
-            _prepare_patiently(connection)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _purge(self, db: sqlite3.Connection, now_s: float) -> None:
         """Delete what has expired, at most every `_PURGE_EVERY_S`; the index makes an empty purge a single look-up."""
         if now_s >= self._purge_at_s:
             self._purge_at_s = now_s + _PURGE_EVERY_S
             db.execute("DELETE FROM sessions WHERE expires_s <= ?", (now_s,))
-
-
-def _prepare_patiently(db: sqlite3.Connection) -> None:
-    """Set up the file as :func:`_prepare` does, again and again while another process is doing the same.
-
-    Where two connections turn a new file to WAL, SQLite refuses one of them at once ("database is locked"): waiting
-    with its lock held could be a deadlock, so SQLite's own time-out does not apply.
-    """
-    give_up_s = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            return _prepare(db)
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte is the primary code
-            if not busy or time.monotonic() >= give_up_s:
-                raise
-            time.sleep(_PREPARE_PAUSE_S)
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
-    # NORMAL does not wait for the disk at each commit. In WAL mode that cannot corrupt the file, and a crash of
-    # the process loses nothing. A power cut may lose the last commits: the edge then meets an older session,
-    # gets 409 or 410 and replays its frames. Measured per commit: 0.1 ms, against 2.7 ms with FULL.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.executescript(_SCHEMA)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units through the three nodes: a batch of the edge's for each, several on their way at once."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from client import Client, NodeUnreachableError, RequestRefusedError, SpikeLinkError
+from experiments.data.png import png
+from experiments.sweeps.engine import EngineError, Task
+from experiments.sweeps.patience import Patience
+from experiments.sweeps.replies import answers_of
+from experiments.sweeps.result import UnitResult
+
+T = TypeVar("T")
+
+#: Batches on their way: with one alone, edge and cloud would wait for each other in turns.
+DEFAULT_PARALLEL: Final = 4
+#: Full, or one of the nodes beyond the edge is away: it is worth asking again.
+_AGAIN: Final = (429, 502, 503, 504)
+_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 30.0
+
+
+class HttpEngine:
+    """An edge. ``weights_sha256`` is what it must serve: its answers do not name their weights.
+
+    A node that is away is waited for, ``patience_s`` in one go, and the edge is then asked again what it serves.
+    """
+
+    def __init__(
+        self, client: Client, profile: str, weights_sha256: str, parallel: int, patience_s: float,
+        notice: Callable[[str], None],
+    ) -> None:  # fmt: skip  # one line says what it needs
+        self.parallel = parallel
+        self._client, self._profile, self._weights_sha256 = client, profile, weights_sha256
+        self._patience = Patience("nodes", patience_s, notice)
+        self._pool = ThreadPoolExecutor(parallel, "edge")
+        self._arithmetic: str | None = None
+
+    async def arithmetic(self) -> str:
+        """Device, precision and tile of the edge. Raises EngineError where it serves other weights."""
+        return await self._persist(self._look)
+
+    async def compute(self, task: Task) -> UnitResult:
+        """Raises EngineError where the nodes are away for too long, refuse, or disturb the channel."""
+
+        def send() -> UnitResult:
+            if self._patience.away or self._arithmetic is None:
+                self._look()  # it may be another process now, with other weights
+            return self._send(task)
+
+        return await self._persist(send)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _persist(self, call: Callable[[], T]) -> T:
+        while True:
+            try:
+                answer = await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            except SpikeLinkError as error:
+                if not _passes(error):
+                    raise EngineError(str(error)) from None
+                try:
+                    await self._patience.wait(error, _pause_s(error))
+                except SpikeLinkError:
+                    raise EngineError(str(error)) from None
+            else:
+                self._patience.answered()
+                return answer
+
+    def _look(self) -> str:
+        info = self._client.info()
+        served = {profile.name: profile for profile in info.profiles if profile.available}
+        if self._profile not in served:
+            raise EngineError(f"the edge does not serve profile {self._profile}")
+        found = served[self._profile].weights_sha256 or "none"
+        if found != self._weights_sha256:
+            raise EngineError(
+                f"the edge serves other weights of {self._profile}, {found[:12]} and not {self._weights_sha256[:12]}"
+            )
+        arithmetic = f"{info.device} {info.dtype} tile {info.tile}"
+        if self._arithmetic not in (None, arithmetic):
+            raise EngineError(f"the edge now computes with {arithmetic}, no longer with {self._arithmetic}")
+        self._arithmetic = arithmetic
+        return arithmetic
+
+    def _send(self, task: Task) -> UnitResult:
+        images_NCHW, blocks = task.distinct()
+        point = task.point
+        reply = self._client.classify_batch(
+            [png(image) for image in images_NCHW],
+            ber=point.ber,
+            threshold=point.theta,
+            seed=task.seed,
+            blocks=blocks,
+            system=point.system,
+            profile=task.profile,
+            t=point.t,
+        )
+        return task.result(answers_of(reply, task, blocks))
+
+
+def _passes(error: SpikeLinkError) -> bool:
+    """Whether it may be otherwise in a moment."""
+    if isinstance(error, RequestRefusedError):
+        return error.status in _AGAIN
+    return isinstance(error, NodeUnreachableError)
+
+
+def _pause_s(error: SpikeLinkError) -> float:
+    asked_s = error.retry_after_s if isinstance(error, RequestRefusedError) else None
+    return min(_PAUSE_S if asked_s is None else asked_s, _LONGEST_PAUSE_S)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the edge answers to a batch, believed only where the channel was the one that the sweep asked for.
+
+A request names its BER and seed, but the links' other impairments are the channel's own: bursts instead of independent
+flips, or inverted feedback, would pass into the figures unnoticed. The flips that each round reports follow from seed,
+block and position, and the feedback from the scores, so that every reply shows by itself whether it is as it should be.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from channel.transmission import CHANNELS, DEFAULT_CHANNEL
+from client import BatchClassification, Classification, RoundReport
+from experiments.sweeps.engine import Answer, EngineError, Task
+from models.frames import Frame
+from models.profiles import PROFILES
+from models.receiver import accepts
+from models.systems import SYSTEMS, first_frame, next_frame
+
+_RESET = "set the channel's links back ('spikelink channel reset')"
+
+
+def answers_of(reply: BatchClassification, task: Task, blocks: Sequence[int]) -> list[Answer]:
+    """One for each block, in their order. Raises EngineError where the reply is not to this task."""
+    if [entry.block for entry in reply.results] != list(blocks):
+        raise EngineError("the edge answered for other blocks than it was asked for")
+    for entry in reply.results:
+        _check(entry, task)
+    return [Answer(entry.class_index, entry.bandwidth_bits) for entry in reply.results]
+
+
+def _check(entry: Classification, task: Task) -> None:
+    point = task.point
+    if (entry.seed, entry.ber, entry.system) != (task.seed, point.ber, point.system):
+        raise EngineError(f"block {entry.block} met BER {entry.ber:g} instead of {point.ber:g}: {_RESET}")
+    frame: Frame = first_frame(SYSTEMS[point.system], PROFILES[task.profile].harq, point.t)
+    for heard in entry.rounds:
+        if heard.flipped_bits != _flips(frame, entry.block, task):
+            raise EngineError(f"the forward link flips other bits than independent errors would: {_RESET}")
+        frame = next_frame(frame)
+    inverted = any(_suffices(heard, task) for heard in entry.rounds[:-1])
+    if inverted or entry.outcome == "feedback_error" or entry.rounds[-1].feedback == "NACK":
+        raise EngineError(f"the feedback link inverts ACKs and NACKs: {_RESET}")
+
+
+def _flips(frame: Frame, block: int, task: Task) -> int:
+    model = CHANNELS[DEFAULT_CHANNEL]
+    mask_N = model.flips(task.point.ber, seed=task.seed, block=block, position=frame.position, count=frame.bits)
+    return int(mask_N.sum())
+
+
+def _suffices(heard: RoundReport, task: Task) -> bool:
+    """Whether the cloud must have said ACK to a round that was not the last."""
+    score = heard.margin if heard.similarity is None else heard.similarity
+    if score is not None and task.point.theta is not None:
+        return accepts(np.float32(score), task.point.theta)
+    return bool(heard.crc_ok)
