@@ -3,7 +3,10 @@
 
 from collections.abc import Sequence
 
+from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cli.sweeps_kept import KeptSweep
 from experiments.sweeps.record import Record
@@ -19,21 +22,21 @@ def sweeps_table(kept: Sequence[KeptSweep]) -> Table:
     for sweep in kept:
         tally, record = sweep.tally, sweep.tally.record
         units = f"{tally.units_done:,} of {tally.units_total:,}"
-        row = (sweep.stored.id[:SHOWN], record.spec.name or "", sweep.state, units, f"{len(record.points):,}")
+        row = (sweep.stored.id[:SHOWN], escape(record.spec.name or ""), sweep.state, units, f"{len(record.points):,}")
         table.add_row(*row, f"{record.images:,}", record.spec.profile)
     return table
 
 
-def points_table(kept: KeptSweep) -> Table:
-    """One row for each point that has figures."""
+def points_table(kept: KeptSweep) -> Group:
+    """How far a sweep is, and one row for each point that has figures."""
     tally, record = kept.tally, kept.tally.record
     table = _table(("system", "theta/t", "BER", "images", "right %", "95 % interval", "mean bits", "+-"), left=1)
-    table.title = f"sweep {kept.stored.id[:SHOWN]}{_named(record)}: {kept.state}, "
-    table.title += f"{tally.units_done:,} of {tally.units_total:,} units; {record.images:,} images, "
-    table.title += f"{len(record.spec.seeds)} seed{'s' if len(record.spec.seeds) > 1 else ''}"
+    title = f"sweep {kept.stored.id[:SHOWN]}{_named(record)}: {kept.state}, {tally.units_done:,} of "
+    title += f"{tally.units_total:,} units; {record.images:,} images, {len(record.spec.seeds)} seed"
+    title += "s" if len(record.spec.seeds) > 1 else ""
     for figures in tally.figures():
         table.add_row(*_row(figures))
-    return table
+    return Group(Text(title, "bold"), table)
 
 
 def _named(record: Record) -> str:
@@ -57,7 +60,7 @@ def _row(figures: Figures) -> tuple[str, ...]:
 
 
 def _table(headings: Sequence[str], *, left: int) -> Table:
-    table = Table(title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
     return table

@@ -68,7 +68,7 @@ def three_nodes(
     """
     shared = {"SPIKELINK_WEIGHTS": str(folder), "SPIKELINK_TORCH_THREADS": "1", "SPIKELINK_DEVICE": "cpu"}
     variables = {**environment, "": {**shared, **environment.get("", {})}}
-    with running_nodes(ports or Ports(0, 0, 0), Launch(environment=variables, deadline_s=120.0)) as nodes:
+    with running_nodes(ports or Ports(0, 0, 0), Launch(environment=variables, deadline_s=300.0)) as nodes:
         yield nodes
 
 

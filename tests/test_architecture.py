@@ -27,7 +27,10 @@ MAY_IMPORT = {
 #: Third parties that channel/ may import, by module; every other module of it gets by with numpy.
 CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}, "channel.sionna_bridge": {"torch", "sionna"}}
 #: What runs without torch.
-LIGHT = ("service.wire", "client", "cli.app", "service.nodes.channel.app", "experiments.figures.draw")
+LIGHT = (
+    "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "experiments.figures.draw",
+    "experiments.sweeps.export",
+)  # fmt: skip  # a list of names
 SECTIONS = ("Shapes", "Units", "Math", "Source", "Differs")
 MAX_LINES = 300
 VAGUE = {"utils", "util", "helpers", "helper", "common"}

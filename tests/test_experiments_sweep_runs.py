@@ -164,7 +164,7 @@ async def test_a_store_that_is_killed_and_comes_back(redis_server: RedisServer, 
     first, *_, last = heard.notices
     assert first.startswith("redis: ")
     assert first.endswith("waiting for the store, up to 60 s")
-    assert last.startswith("the store is back after ")
+    assert last.startswith("store: back after ")
     finished = await store.finished(record.id, limit=1000)
     assert len({unit.unit for unit in finished}) == len(finished) == engine.computed
     await store.close()

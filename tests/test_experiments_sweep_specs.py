@@ -103,6 +103,7 @@ ONE = '[[series]]\nsystem = "snn-sc-harq"\n'
         (GRID + "first = -1\n" + ONE, "images.first: "),
         (GRID + 'folder = "x"\n' + ONE, "images: name either data_set or folder"),
         (GRID.replace("cifar100-test", "cifar10") + ONE, "images.data_set: "),
+        ('name = "a\\u001b[2J"' + GRID + ONE, "name: .*must be printable"),
         ("unit_images = 257" + GRID + ONE, "unit_images: .*256"),
         ("stop_at_half_width = 0" + GRID + ONE, "stop_at_half_width: "),
         (GRID + ONE + "thresholds = []", r"series\[0\].thresholds: "),

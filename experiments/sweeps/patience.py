@@ -39,6 +39,6 @@ class Patience:
     def answered(self) -> None:
         """It is there."""
         if self._since_s is not None:
-            self._notice(f"the {self._what} is back after {time.monotonic() - self._since_s:.0f} s")
+            self._notice(f"{self._what}: back after {time.monotonic() - self._since_s:.0f} s")
             self._since_s = None
             self._told.clear()
