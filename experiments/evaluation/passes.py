@@ -2,7 +2,8 @@
 """One pass a codec: every image is sent to the end, and each point where a system could stop is noted.
 
 A further codec is a row of CODECS and, in ``models/systems.py``, a system on it: its pass is here already, and store,
-progress, resuming, figures and tables know passes by their columns alone. Noise is keyed by the image's id, so the
+progress and resuming know passes by their columns alone. Figures show it where its rate is fixed or its CRC decides; of
+systems with a threshold they show those on the paper's codec. Noise is keyed by the image's id, so the
 figures depend on neither order nor batch, and a single request with the same seed and block meets it too.
 """
 
