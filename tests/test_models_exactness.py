@@ -140,7 +140,7 @@ def test_frame_that_does_not_follow_the_state_is_refused(toy_folder: Path) -> No
 def test_what_differs_without_the_tile(
     bench: tuple[Path, NDArray[np.uint8]], record_property: Callable[[str, object], None]
 ) -> None:
-    """No equality is promised here: the figures go to the report (and to stdout, seen with -s)."""
+    """No equality is promised here, and yet no other network: docs/decisions/0002 has the rates with trained weights."""
     folder, images = bench
     link, count = load_link(folder, tile=1), 17
     together = send(link, images, "snn-sc-harq", folder, 0, count)
@@ -150,10 +150,9 @@ def test_what_differs_without_the_tile(
     apart = max(float(np.abs(one.logits_L - other.logits_L).max()) for one, other in pairs)
     classes = sum(one.class_index != other.class_index for one, other in pairs)
     figures = {"images": count, "other_rounds": rounds, "other_class": classes, "largest_logit_difference": apart}
-    print(f"without the tile: {figures}")  # noqa: T201
     for name, value in figures.items():
         record_property(name, value)
-    assert np.isfinite(apart)
+    assert apart < 0.1  # a neuron that fires or does not moved a logit by 0.015
 
 
 def test_padding_is_cut_off_again() -> None:
