@@ -140,7 +140,7 @@ def test_frame_that_does_not_follow_the_state_is_refused(toy_folder: Path) -> No
 def test_what_differs_without_the_tile(
     bench: tuple[Path, NDArray[np.uint8]], record_property: Callable[[str, object], None]
 ) -> None:
-    """No equality is promised here, and yet no other network: docs/decisions/0002 has the rates with trained weights."""
+    """No equality is promised here: docs/decisions/0002 has the rates with trained weights."""
     folder, images = bench
     link, count = load_link(folder, tile=1), 17
     together = send(link, images, "snn-sc-harq", folder, 0, count)
