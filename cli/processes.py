@@ -132,7 +132,7 @@ class Nodes:
         until = time.monotonic() + for_s
         while time.monotonic() < until:
             self.check()
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S)  # nothing tells that one of several children has ended
 
     def _environment(self, role: str) -> dict[str, str]:
         values = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
@@ -163,7 +163,7 @@ class Nodes:
                         f"{role}: {shorten(state, 80)}" for role, state in states.items() if state != "ready"
                     )
                     raise CommandError(f"not ready after {self._launch.deadline_s:g} s ({late})")
-                time.sleep(_POLL_S)
+                time.sleep(_POLL_S)  # readiness has to be asked for
 
 
 @contextmanager

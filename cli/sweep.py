@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.failures import CommandError
-from cli.options import DATA, EDGE_URL, DataPath, EdgeUrl, TokenFile
+from cli.options import DATA, EDGE_URL, DataPath, EdgeUrl, TokenFile, WeightsPath
 
 sweep = typer.Typer(help="Measure a grid of systems, thresholds, BERs, seeds and images.")
 
@@ -26,10 +26,6 @@ Parallel = Annotated[
     int | None,
     typer.Option(min=1, max=256, help="Units at once: processes (one a core) or batches on their way (4)."),
 ]
-Weights = Annotated[
-    Path | None,
-    typer.Option(envvar="SPIKELINK_WEIGHTS", metavar="FOLDER", help="The weights; the project's own unless given."),
-]
 Patience = Annotated[
     float, typer.Option("--patience-s", min=0, max=86_400, help="How long nodes or store may be away in one go.")
 ]
@@ -37,14 +33,14 @@ PATIENCE_S = 300.0
 
 
 @sweep.command()
-def run(  # typer makes one option of each parameter
+def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The grid.", show_default=False)],
     via: Via = "link",
     edge: EdgeUrl = EDGE_URL,
     token_file: TokenFile = None,
     store: StoreUrl = None,
     data: DataPath = DATA,
-    weights: Weights = None,
+    weights: WeightsPath = None,
     parallel: Parallel = None,
     patience_s: Patience = PATIENCE_S,
 ) -> None:
@@ -57,14 +53,14 @@ def run(  # typer makes one option of each parameter
 
 
 @sweep.command()
-def resume(  # as above
+def resume(
     sweep_id: SweepId,
     via: Via = "link",
     edge: EdgeUrl = EDGE_URL,
     token_file: TokenFile = None,
     store: StoreUrl = None,
     data: DataPath = DATA,
-    weights: Weights = None,
+    weights: WeightsPath = None,
     parallel: Parallel = None,
     patience_s: Patience = PATIENCE_S,
 ) -> None:

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp
 
 from service.errors import NotReady, Unauthorized, documented, install_errors
 from service.guard import RequestGuard
@@ -32,6 +33,21 @@ class NodeState:
     draining: bool = False
 
 
+class _NodeApp(FastAPI):
+    """An application behind the guard, whose OpenAPI knows Problem, named in responses only by reference."""
+
+    tokens: tuple[str, ...] = ()
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The guard lies around everything, because Starlette answers 413 and 500 outside of all middleware."""
+        return RequestGuard(super().build_middleware_stack(), self.tokens)
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
+        return schema
+
+
 def build_app(
     state: NodeState,
     *,
@@ -47,7 +63,7 @@ def build_app(
         async with lifespan():
             yield
 
-    app = FastAPI(
+    app = _NodeApp(
         title=f"SpikeLink {state.role}",
         description=description,
         version=project_version(),
@@ -56,18 +72,11 @@ def build_app(
         max_body_size=max_body_bytes,
         responses={401: documented(Unauthorized)[401]} if tokens else None,
     )
+    app.tokens = tokens
     app.state.node = state
     install_errors(app)
     _add_shared_routes(app, state)
-    _add_problem_schema(app)
-    _guard(app, tokens)
     return app
-
-
-def _guard(app: FastAPI, tokens: tuple[str, ...]) -> None:
-    """Around everything, because Starlette answers 413 and 500 outside of all middleware."""
-    build = app.build_middleware_stack
-    app.build_middleware_stack = lambda: RequestGuard(build(), tokens)  # type: ignore[method-assign]
 
 
 def _add_shared_routes(app: FastAPI, state: NodeState) -> None:
@@ -97,18 +106,6 @@ def _add_shared_routes(app: FastAPI, state: NodeState) -> None:
     @app.get("/metrics", tags=["node"], summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
         return Response(generate_latest(state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _add_problem_schema(app: FastAPI) -> None:
-    """Problem is named in responses only by reference, so OpenAPI must be told of it."""
-    generate = app.openapi
-
-    def with_problem() -> dict[str, object]:
-        schema: dict[str, dict[str, dict[str, object]]] = generate()
-        schema.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
-        return schema  # type: ignore[return-value]  # OpenAPI is JSON; FastAPI types it as Any
-
-    app.openapi = with_problem  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
 def refuse_while_draining(state: NodeState) -> None:

@@ -82,7 +82,7 @@ class _Transfer:
                 raise DownloadError(f"{self._url} cannot be fetched: {one_line(str(error))}") from None
             except httpx2.InvalidURL as error:
                 raise DownloadError(f"{self._url} is no URL: {error}") from None
-            time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)  # before the next connection: whoever broke this one may need a moment
 
     def _receive(self) -> None:
         """One request, for what the file lacks."""

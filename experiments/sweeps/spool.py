@@ -4,6 +4,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Self, TypeVar
 
 from experiments.sweeps.patience import Patience
@@ -73,7 +74,7 @@ class Spool:
     async def _write(self) -> None:
         while True:
             unit, result = await self._queue.get()
-            await persist(lambda: self._store.finish(self._sweep, unit, result), self._patience)  # noqa: B023
+            await persist(partial(self._store.finish, self._sweep, unit, result), self._patience)
             self._queue.task_done()
             await self._look()
 
