@@ -201,6 +201,25 @@ def test_estimate_ignores_a_prior_that_is_pure_noise() -> None:
     torch.testing.assert_close(estimator(f_BCHW, 1 - k_BK, p_B), estimator(f_BCHW, k_BK, p_B), atol=0, rtol=0)
 
 
+def test_estimate_sees_noise_that_leaves_mean_and_maximum_of_a_channel() -> None:
+    estimator, f_BCHW, k_BK = simnet_inputs()
+    flat_BCP, p_B = f_BCHW.sort(dim=2).values.flatten(2).sort(dim=2).values, torch.full((5,), 0.1)
+    noisy_BCP = flat_BCP.clone()
+    noisy_BCP[..., 0] -= 0.5
+    noisy_BCP[..., 7] += 0.25
+    noisy_BCP[..., 8] += 0.25
+    calm, noisy = (x.unflatten(2, (4, 4)).clamp(max=9) for x in (flat_BCP, noisy_BCP))
+    assert bool((noisy.amax(dim=(2, 3)) == calm.amax(dim=(2, 3))).all())
+    assert bool(((estimator(noisy, k_BK, p_B) - estimator(calm, k_BK, p_B)).abs() > 1e-5).all())
+
+
+def test_a_feature_without_spread_has_a_gradient() -> None:
+    estimator, f_BCHW, k_BK = simnet_inputs()
+    constant = torch.ones_like(f_BCHW).requires_grad_()
+    (gradient,) = torch.autograd.grad(estimator(constant, k_BK, torch.zeros(5)).sum(), constant)
+    assert bool(gradient.isfinite().all())
+
+
 # --- no state survives a call -------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from experiments.evaluation.outcomes import Outcomes, join, stack
 from experiments.evaluation.parts import Parts, Spec, load_parts
 from experiments.evaluation.passes import PASSES, PreparedImages
 from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerprint, setting_of
+from models.allocator import keep_freed_memory
 
 
 class Listener(Protocol):
@@ -142,6 +143,7 @@ def _one_thread() -> Iterator[None]:
 def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     if not tasks:
         return
+    keep_freed_memory()
     with _one_thread():
         parts = load_parts(job.spec)
         for task in tasks:
@@ -153,6 +155,7 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(job: _Job, done: "Queue[int]") -> None:
+    keep_freed_memory()
     torch.set_num_threads(1)
     _worker.update(job=job, done=done)
 

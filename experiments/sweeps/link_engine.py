@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from experiments.evaluation.parts import Spec
 from experiments.sweeps.engine import Answer, EngineError, Task
 from experiments.sweeps.result import UnitResult
+from models.allocator import keep_freed_memory
 from models.inference import Inference, choose_device
 from models.link import InProcessLink, Request
 from models.profiles import PROFILES
@@ -79,6 +80,7 @@ class _Remembering(Transmitter):
 @cache
 def _link(spec: Spec) -> InProcessLink:
     """What a worker keeps from unit to unit."""
+    keep_freed_memory()
     torch.set_num_threads(1)  # as in the tests of exactness: another number could change a last bit
     profile, manifest = PROFILES[spec.profile], spec.manifest()
     inference = Inference(choose_device(spec.device), spec.bf16)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is freed stays in the process: large tensors stop costing page faults, in threads too."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+#: Prints the page faults of a second round of large tensors, made in the main thread or in another.
+_ROUNDS = """
+import resource, sys, threading
+import torch
+from models.allocator import keep_freed_memory
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def faults():
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            torch.ones(9_000_000).mul(2)  # above the 32 MiB to which glibc raises its threshold by itself
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+if sys.argv[2] == "main":
+    faults()
+else:
+    thread = threading.Thread(target=faults)
+    thread.start()
+    thread.join()
+"""
+
+
+def page_faults(*arguments: str) -> int:
+    done = subprocess.run([sys.executable, "-c", _ROUNDS, *arguments], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_large_tensors_cost_no_new_pages_once_freed_memory_is_kept(where: str) -> None:
+    pages = 5 * 9_000_000 * 4 // 4096
+    assert page_faults("as it is", where) > pages
+    assert page_faults("keep", where) < pages // 20
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import allocator
+
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
+    assert not allocator.keep_freed_memory()
+    monkeypatch.setattr(allocator.sys, "platform", "darwin")
+    assert not allocator.keep_freed_memory()
