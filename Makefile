@@ -24,7 +24,7 @@ setup: .venv/.runtime ## Make .venv/ with everything that the nodes, the command
 demo: .venv/.runtime ## Start edge, channel and cloud, send photographs through them, stop them
 	$(BIN)/spikelink demo
 
-up: .venv/.runtime ## Start edge (8001), channel (8002) and cloud (8003) on loopback until Ctrl-C
+up: .venv/.runtime ## Start edge (8001), channel (8002), cloud (8003) and the page (8000) until Ctrl-C
 	$(BIN)/spikelink up
 
 test: .venv/.dev ## Run the whole test suite

@@ -16,6 +16,7 @@ class Role(StrEnum):
     EDGE = "edge"
     CHANNEL = "channel"
     CLOUD = "cloud"
+    DASHBOARD = "dashboard"
 
 
 def node(

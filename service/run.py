@@ -7,7 +7,15 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from service.settings import ROLES, ChannelSettings, CloudSettings, EdgeSettings, NodeSettings, load_settings
+from service.settings import (
+    ROLES,
+    ChannelSettings,
+    CloudSettings,
+    DashboardSettings,
+    EdgeSettings,
+    NodeSettings,
+    load_settings,
+)
 from service.telemetry import configure_logs
 
 
@@ -33,6 +41,10 @@ def create_app(settings: NodeSettings) -> FastAPI:
         from service.nodes.cloud.app import create_cloud
 
         return create_cloud(settings)
+    if isinstance(settings, DashboardSettings):
+        from service.nodes.dashboard.app import create_dashboard
+
+        return create_dashboard(settings)
     from service.nodes.channel.app import create_channel
 
     assert isinstance(settings, ChannelSettings)

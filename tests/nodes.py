@@ -33,13 +33,15 @@ from models.transmitter import Transmitter
 from models.weights import read_manifest
 from service.nodes.channel.app import create_channel
 from service.nodes.cloud.app import create_cloud
+from service.nodes.dashboard.app import create_dashboard
 from service.nodes.edge.app import create_edge
-from service.settings import ChannelSettings, CloudSettings, EdgeSettings
+from service.settings import ChannelSettings, CloudSettings, DashboardSettings, EdgeSettings
 from service.stores import Stored, open_store
 from service.wire import CROSSOVER, OCTETS, FrameAnswer, FrameHead, Problem
 
 PROFILE: Final = PROFILES["resnet18"]
 PATIENCE_S: Final = 60.0
+NOWHERE: Final = "http://127.0.0.1:9"  # nobody listens at the discard port
 NEVER, AT_ONCE = 1.0, -1.0  # theta: no similarity exceeds the one, every one exceeds the other
 
 
@@ -259,6 +261,13 @@ def running_edge(folder: Path, upstream: str, **settings: object) -> Iterator[tu
     app = create_edge(EdgeSettings.model_validate(values))
     with serving(app) as http:
         yield http, app
+
+
+@contextmanager
+def running_dashboard(**settings: object) -> Iterator[httpx2.Client]:
+    """A dashboard beside some nodes, in this process."""
+    with serving(create_dashboard(DashboardSettings.model_validate(settings))) as http:
+        yield http
 
 
 def lasting(answer: FrameAnswer) -> FrameAnswer:

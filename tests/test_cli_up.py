@@ -22,7 +22,7 @@ CODE = (
     "cli.processes.NODE_COMMAND = (sys.executable, sys.argv.pop(1))\n"
     "from cli.app import main\nmain()"
 )
-PORTS = ("--edge-port", "0", "--channel-port", "0", "--cloud-port", "0")
+PORTS = ("--edge-port", "0", "--channel-port", "0", "--cloud-port", "0", "--dashboard-port", "0")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -54,25 +54,25 @@ def running(*arguments: str, until: str, **variables: str) -> Iterator[tuple["su
 
 
 def pids_of(lines: list[str]) -> dict[str, int]:
-    found = [re.match(r"(edge|channel|cloud) +http://127\.0\.0\.1:\d+ +pid (\d+)", line) for line in lines]
+    found = [re.match(r"(dashboard|edge|channel|cloud) +http://127\.0\.0\.1:\d+ +pid (\d+)", line) for line in lines]
     return {match[1]: int(match[2]) for match in found if match}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stops_its_nodes_in_order_when_it_is_told_to_end(number: signal.Signals) -> None:
-    with running("up", *PORTS, until="Ctrl-C stops all three") as (process, lines):
+    with running("up", *PORTS, until="Ctrl-C stops all four") as (process, lines):
         pids = pids_of(lines)
-        assert len(pids) == 3
+        assert len(pids) == 4
         process.send_signal(number)
         rest, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
-    assert re.findall(r"^(\w+) +ended$", rest, re.MULTILINE) == ["edge", "channel", "cloud"]
+    assert re.findall(r"^(\w+) +ended$", rest, re.MULTILINE) == ["dashboard", "edge", "channel", "cloud"]
     assert rest.endswith("stopped\n")
     assert not any(alive(pid) for pid in pids.values())
 
 
 def test_up_ends_with_one_line_when_a_node_dies() -> None:
-    with running("up", *PORTS, until="Ctrl-C stops all three") as (process, lines):
+    with running("up", *PORTS, until="Ctrl-C stops all four") as (process, lines):
         pids = pids_of(lines)
         os.kill(pids["cloud"], signal.SIGKILL)
         _, errors = process.communicate(timeout=60)
@@ -91,14 +91,14 @@ def test_up_ends_early_with_the_last_line_of_a_node_that_cannot_start() -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"spikelink: the (edge|channel|cloud) node ended with exit code 3: WeightsError: the weights are not there\n",
+        r"spikelink: the \w+ node ended with exit code 3: WeightsError: the weights are not there\n",
         done.stderr,
     )
     assert "WeightsError: the weights are not there" in done.stdout
 
 
 def test_a_signal_while_the_nodes_come_up_leaves_none_behind() -> None:
-    with running("up", *PORTS, until="cloud   started", FAKE_FAILURE="never-ready") as (process, lines):
+    with running("up", *PORTS, until="cloud     started", FAKE_FAILURE="never-ready") as (process, lines):
         pid = int(re.findall(r"started \[(\d+)\]", lines[-1])[0])
         assert alive(pid)
         process.send_signal(signal.SIGTERM)

@@ -34,6 +34,7 @@ from service.wire.base import (
     Wire,
 )
 from service.wire.classification import BatchClassification, Classification, RoundReport
+from service.wire.dashboard import LinkReport, NodeReport, Point, ReferenceResults
 from service.wire.events import EVENT_STREAM, EVENTS, Event, Start
 from service.wire.frames import (
     BER_ADAPTER,
@@ -78,12 +79,16 @@ __all__ = [
     "Label",
     "LinkChange",
     "LinkCounters",
+    "LinkReport",
     "LinkState",
     "NodeInfo",
+    "NodeReport",
+    "Point",
     "Prediction",
     "Problem",
     "ProfileInfo",
     "Readiness",
+    "ReferenceResults",
     "RelayedAnswer",
     "ResultAnswer",
     "ResultRequest",
