@@ -21,7 +21,14 @@ PREFIX: Final = "SPIKELINK_"
 OTHER_NAMES: Final = frozenset(
     f"{PREFIX}{name}"
     for name in (
-        "DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_BROWSER", "REQUIRE_CONTAINERS", "REQUIRE_DATA", "RUNS",
+        "DATA",
+        "EDGE",
+        "CHANNEL",
+        "CLOUD",
+        "REQUIRE_BROWSER",
+        "REQUIRE_CONTAINERS",
+        "REQUIRE_DATA",
+        "RUNS",
         "SWEEP_STORE",
     )  # fmt: skip  # a list of names
 )
@@ -137,7 +144,6 @@ class DashboardSettings(LinkAdminSettings):
     cloud: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     deadline_s: float = Field(60.0, gt=0, le=3600, description="the edge's; its answer is waited for a little longer")
-    page_open: bool = Field(False, description="ask for no token, because something else decides who gets here")
 
 
 ROLES: Final[Mapping[str, type[NodeSettings]]] = {

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard before real nodes: what it serves, passes on and refuses, and what it says where a node is down."""
 
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,12 +113,18 @@ def test_the_channel_gets_the_admin_token(tmp_path: Path) -> None:
     (tmp_path / "admin").write_text("of-the-admin\n")
     with running_channel(NOWHERE, token="of-the-nodes", admin_token="of-the-admin") as channel:
         url = str(channel.base_url)
-        with running_dashboard(channel=url, token="of-the-nodes", page_open=True) as http:
+        with running_dashboard(channel=url, token="of-the-nodes") as http:
+            http.headers["Authorization"] = "Bearer of-the-nodes"
             problem(http.patch("/v1/links/forward", json={"ber": 0.1}), 401)
-        admin = {"token": "of-the-nodes", "admin_token_file": tmp_path / "admin", "page_open": True}
+        admin = {"token": "of-the-nodes", "admin_token_file": tmp_path / "admin"}
         with running_dashboard(channel=url, **admin) as http:
-            assert http.patch("/v1/links/forward", json={"ber": 0.1}).json()["ber"] == 0.1
+            http.headers["Authorization"] = "Bearer of-the-nodes"
             assert http.get("/v1/links").status_code == 200
+            problem(http.patch("/v1/links/forward", json={"ber": 0.1}), 401)
+            problem(http.post("/v1/reset"), 401)
+            http.headers["Authorization"] = "Bearer of-the-admin"
+            assert http.get("/v1/links").json()[0]["ber"] == 0
+            assert http.patch("/v1/links/forward", json={"ber": 0.1}).json()["ber"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -153,18 +158,18 @@ def test_without_a_token_it_has_no_name_but_localhost(dashboard: httpx2.Client) 
         assert dashboard.get("/v1/links", headers={"Host": host}).status_code == 200
 
 
-def test_with_a_token_the_browser_asks_for_it(line: Line) -> None:
+def test_with_a_token_the_page_itself_is_open_and_what_it_asks_for_is_not(line: Line) -> None:
     with running_dashboard(channel=str(line.channel.base_url), token="secret") as http:
-        for path in ("/", "/main.js", "/v1/links", "/v1/events", "/v1/reference"):
+        for path in ("/", "/main.js", "/vendor/d3.min.js"):
+            assert http.get(path).status_code == 200
+        for path in ("/v1/links", "/v1/events", "/v1/reference", "/v1/nodes", "/v1/nothing"):
             refusal = http.get(path)
             problem(refusal, 401)
-            assert "Basic realm=" in refusal.headers["WWW-Authenticate"]
-        basic = b64encode(b"anybody:secret").decode()
-        for authorization in (f"Basic {basic}", "Bearer secret"):
-            assert http.get("/", headers={"Authorization": authorization}).status_code == 200
-        for wrong in ("Basic secret", "Basic !", f"Basic {b64encode(b'secret:').decode()}", "Bearer anybody:secret"):
+            assert refusal.headers["WWW-Authenticate"] == "Bearer"
+        problem(http.post("/v1/classify", content=IMAGE, headers=PNG), 401)
+        for wrong in ("Basic secret", "Bearer anybody:secret", "Bearer", "secret"):
             problem(http.get("/v1/links", headers={"Authorization": wrong}), 401)
-        named = {"Authorization": f"Basic {basic}", "Host": "spikelink.example"}
+        named = {"Authorization": "Bearer secret", "Host": "spikelink.example"}
         assert http.get("/v1/links", headers=named).status_code == 200
 
 

@@ -47,6 +47,7 @@ from service.wire.frames import (
     read_number,
 )
 from service.wire.nodes import LinkChange, LinkCounters, LinkState, NodeInfo, Problem, ProfileInfo, Readiness
+from service.wire.sweeps import SweepReport, SweepState
 
 __all__ = [
     "BER",
@@ -94,6 +95,8 @@ __all__ = [
     "ResultRequest",
     "RoundReport",
     "Start",
+    "SweepReport",
+    "SweepState",
     "Theta",
     "Wire",
     "format_blocks",

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.errors import Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLarge, Unprocessable, documented
+from service.guard import only_for_admin
 from service.hop import Deadline
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
 from service.nodes.dashboard.feed import Feed
@@ -23,7 +24,8 @@ from service.settings import DashboardSettings
 from service.wire import EVENT_STREAM, LinkChange, LinkCounters, NodeInfo, NodeReport, Readiness, ReferenceResults
 
 _DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
-_CHALLENGE: Final = 'Bearer, Basic realm="SpikeLink, any user, the token as password", charset="UTF-8"'
+#: The files of the page are public; what the page asks for is not.
+_GUARDED: Final = "/v1/"
 #: The edge gives up first, because it knows what failed.
 _LONGER_S: Final = 5.0
 _LINK_PATIENCE_S: Final = 10.0
@@ -66,14 +68,14 @@ def create_dashboard(settings: DashboardSettings) -> FastAPI:
         await node.watch.stop()
         await peers.close()
 
-    token = None if settings.page_open else settings.bearer()
+    token, admin = settings.bearer(), settings.admin_bearer()
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=(token,) if token else (),
+        tokens=tuple(value for value in (token, admin) if value) if token else (),
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
-        challenge=_CHALLENGE,
+        guarded=_GUARDED,
     )
     named = [] if token else [Depends(_address)]
     app.include_router(_looking(node), dependencies=named)
@@ -121,6 +123,7 @@ def _looking(node: Dashboard) -> APIRouter:
 
 def _doing(node: Dashboard) -> APIRouter:
     router = APIRouter(tags=["passed on"])
+    admins = [Depends(only_for_admin(node.settings.admin_bearer()))]
     refusals = documented(Forbidden, NotFound, Unprocessable, PeerFailed, PeerTimedOut)
 
     @router.post("/v1/classify", summary="Passed on to the edge", responses=documented(TooLarge, PeerFailed))
@@ -129,11 +132,11 @@ def _doing(node: Dashboard) -> APIRouter:
         call = call_of(request, await request.body())
         return PassedOn(node.peers.hops["edge"], call, node.settings.deadline_s + _LONGER_S)
 
-    @router.patch("/v1/links/{name}", summary="Passed on to the channel", responses=refusals)
+    @router.patch("/v1/links/{name}", summary="Passed on to the channel", responses=refusals, dependencies=admins)
     async def change_link(request: Request, name: LinkName, change: LinkChange) -> Response:
         return await _to_channel(node, request)
 
-    @router.post("/v1/reset", summary="Passed on to the channel", responses=refusals)
+    @router.post("/v1/reset", summary="Passed on to the channel", responses=refusals, dependencies=admins)
     async def reset(request: Request) -> Response:
         return await _to_channel(node, request)
 
