@@ -30,7 +30,7 @@ OTHER_NAMES: Final = frozenset(
         "REQUIRE_DATA",
         "RUNS",
         "SWEEP_STORE",
-    )  # fmt: skip  # a list of names
+    )
 )
 
 
