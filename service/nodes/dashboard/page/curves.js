@@ -137,7 +137,8 @@ export class Curves {
   }
 
   #exports() {
-    const button = (name, what, click) => html("button", { type: "button", "aria-label": `Save ${what} as ${name}`, click }, name);
+    const button = (name, what, click) => html("button",
+      { type: "button", "aria-label": `Save ${what} as ${name}`, click }, name);
     const files = this.#charts.flatMap((chart, index) => {
       const { id, title } = SPECS[index];
       return [html("span", {}, `${title}:`), button("SVG", title, () => saveSvg(chart.element, `spikelink-${id}`)),

@@ -8,25 +8,34 @@ import { byId } from "./dom.js";
 import { follow } from "./live.js";
 import { Nodes } from "./nodes.js";
 import { asked } from "./problems.js";
+import { Sweeps } from "./sweeps.js";
 import { count, percent } from "./units.js";
 
 const AGAIN_MS = 2000;
+const CONNECTION = {
+  live: "live", lost: "connection lost, trying again …", locked: "locked: reload the page to give the token",
+};
 
 const curves = new Curves();
 const classify = new Classify();
 const channel = new Channel();
 const nodes = new Nodes();
+const sweeps = new Sweeps(curves.points);
 
 follow("v1/events", {
   node(report) {
     nodes.node(report);
     classify.node(report);
+    sweeps.node(report);
     if (report.role === "channel") channel.reachable(report.health !== "down");
   },
   link: (report) => channel.link(report),
+  sweep: (state) => sweeps.sweep(state),
+  points: (grown) => sweeps.grown(grown),
+  sweeps: (store) => sweeps.store(store),
 }, (state) => {
   byId("connection").dataset.state = state;
-  byId("connection").textContent = state === "live" ? "live" : "connection lost, trying again …";
+  byId("connection").textContent = CONNECTION[state];
   nodes.stale(state !== "live");
 });
 

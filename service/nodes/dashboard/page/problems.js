@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What went wrong, in words, whatever answered.
 
+import { fetchWithToken } from "./token.js";
+
 /** A failure whose message is meant for the reader. */
 export class Trouble extends Error {}
 
@@ -13,7 +15,7 @@ export function words(problem) {
 export async function asked(address, options = {}) {
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetchWithToken(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Trouble("The dashboard does not answer. Is it still running?");

@@ -21,6 +21,14 @@ export class PointSet extends EventTarget {
     this.#tell();
   }
 
+  /** Take away all points of a source. */
+  remove(source) {
+    for (const [key, point] of this.#points) {
+      if (point.source === source) this.#points.delete(key);
+    }
+    this.#tell();
+  }
+
   /** All series: key, label, look, dash, whether shown, and their points by BER. */
   series() {
     const groups = d3.group(this.#points.values(), (point) => `${point.source}|${point.series}`);
