@@ -99,7 +99,7 @@ def test_the_first_stop_skips_to_the_image_and_focus_is_visible(page: Page) -> N
 def test_every_control_has_a_name(page: Page) -> None:
     assert page.evaluate(NAMELESS) == []
     headings = page.get_by_role("heading", level=2).all_inner_texts()
-    assert headings == ["Curves", "An image", "Channel", "Nodes"]
+    assert headings == ["Curves", "An image", "Sweeps", "Channel", "Nodes"]
 
 
 def test_a_table_stands_behind_each_chart(page: Page) -> None:

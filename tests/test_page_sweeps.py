@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweeps on the page: started from a form, their points in the charts while they run, stopped, taken up again, saved."""
+"""Sweeps on the page: started from a form, drawn while they run, stopped, taken up again, saved."""
 
 import csv
 import io

@@ -72,5 +72,7 @@ def test_whoever_declines_is_not_asked_again_and_again(page: Page, url: str) -> 
     page.goto(url)
     page.get_by_role("button", name="Not now").click()
     expect(page.locator("#connection")).to_contain_text("reload the page")
-    page.wait_for_timeout(3000)  # three more tries of the page to connect
+    for _ in range(3):
+        with page.expect_response("**/v1/events"):
+            pass  # it tries again, and is refused again
     expect(page.get_by_role("dialog")).to_have_count(0)
