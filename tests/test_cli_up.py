@@ -122,11 +122,12 @@ def test_the_demo_classifies_the_photographs_at_each_ber_and_stops_its_nodes(tmp
         row = next(line.split() for line in done.stdout.splitlines() if re.match(rf" *{re.escape(ber)} +4 ", line))
         assert row[1:5] == ["4", "1", "25.0", "%"]  # the nodes call everything a rocket
     assert done.stdout.count("✗ rocket") == 12
+    assert len(re.findall(r"^snn-sc-(?:margin-)?harq .* 4 +25\.00 ", done.stdout, re.MULTILINE)) == 8  # the sweep
     assert "4 photographs are too few for an accuracy" in " ".join(done.stdout.split())
     assert not any(alive(pid) for pid in pids_of(done.stdout.splitlines()).values())
 
 
-def test_the_demo_sends_test_images_where_the_data_set_is(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_sweep_of_test_images_where_the_data_set_is(tmp_path: Path) -> None:
     # Twelve images, two of them rockets (class 69), which is what the nodes call everything.
     records = [bytes([0, 69 if row < 2 else row]) + bytes([row]) * 3072 for row in range(12)]
     (tmp_path / "test.bin").write_bytes(b"".join(records))
@@ -138,9 +139,13 @@ def test_the_demo_sends_test_images_where_the_data_set_is(tmp_path: Path) -> Non
         env=environment(),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "12 of CIFAR-100's 10,000 test images, seed 7" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines() if re.match(r" *0(\.\d)? +12 ", line)]
-    assert [row[:5] for row in rows] == [[ber, "12", "2", "16.7", "%"] for ber in ("0", "0.1", "0.2", "0.3")]
+    assert "the page is at http://127.0.0.1:" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if re.match(r"snn-sc-(margin-)?harq .* 12 ", line)]
+    assert [row[:1] + row[2:5] for row in rows] == [
+        [system, ber, "12", "16.67"]
+        for system in ("snn-sc-harq", "snn-sc-margin-harq")
+        for ber in ("0", "0.1", "0.2", "0.3")
+    ]
 
 
 def test_the_demo_stays_up_when_it_is_asked_to() -> None:
