@@ -144,6 +144,16 @@ class DashboardSettings(LinkAdminSettings):
     cloud: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     deadline_s: float = Field(60.0, gt=0, le=3600, description="the edge's; its answer is waited for a little longer")
+    sweep_store: str | None = Field(None, description="sqlite:///PATH or redis://HOST:PORT/DB")
+    data: Path = Field(Path("data/cifar-100-binary"), description="CIFAR-100: its folder, or an archive")
+    weights: Path | None = Field(None, description="folder of the weights, the edge's; the project's own unless given")
+
+    @field_validator("sweep_store")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "redis://", "rediss://")):
+            raise ValueError("a store of sweeps is sqlite:///PATH or redis://HOST:PORT/DB")
+        return value
 
 
 ROLES: Final[Mapping[str, type[NodeSettings]]] = {

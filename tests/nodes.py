@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from toy import load_networks, toy_images
 
 from channel.bits import PRIOR_BITS, Bits, pack
 from channel.transmission import transmit
+from cli.nodes import make_desk
 from cli.processes import Launch, Nodes, Ports, running_nodes
 from models.inference import Inference, choose_device
 from models.profiles import PROFILES
@@ -265,9 +267,12 @@ def running_edge(folder: Path, upstream: str, **settings: object) -> Iterator[tu
 
 @contextmanager
 def running_dashboard(**settings: object) -> Iterator[httpx2.Client]:
-    """A dashboard beside some nodes, in this process."""
-    with serving(create_dashboard(DashboardSettings.model_validate(settings))) as http:
-        yield http
+    """A dashboard beside some nodes, in this process; its sweeps are its own unless a store is named."""
+    with TemporaryDirectory() as folder:
+        named = {"sweep_store": f"sqlite://{folder}/sweeps.sqlite3", **settings}
+        values = DashboardSettings.model_validate(named)
+        with serving(create_dashboard(values, make_desk(values))) as http:
+            yield http
 
 
 def lasting(answer: FrameAnswer) -> FrameAnswer:

@@ -78,12 +78,13 @@ def test_the_channel_image_has_neither_torch_nor_networks_nor_weights(images: No
     assert in_image(CHANNEL_IMAGE, _INSTALLED.format(names=absent)) == ""
     assert in_image(CHANNEL_IMAGE, _WEIGHTS) == ""
     assert in_image(CHANNEL_IMAGE, "import service.nodes.channel.app; print('ok')") == "ok"
-    assert in_image(CHANNEL_IMAGE, _PAGE) == "ok"
 
 
 def test_the_model_image_has_the_weights_and_no_torchvision(images: None) -> None:
-    assert in_image(MODEL_IMAGE, _OWN_PACKAGES) == "channel cli client models service"
+    assert in_image(MODEL_IMAGE, _OWN_PACKAGES) == "channel cli client experiments models service"
     assert in_image(MODEL_IMAGE, _INSTALLED.format(names=("torchvision", "torchaudio", "pytest"))) == ""
+    assert in_image(MODEL_IMAGE, _PAGE) == "ok"
+    assert in_image(MODEL_IMAGE, "import experiments.sweeps.through_nodes; print('ok')") == "ok"
     assert in_image(MODEL_IMAGE, "from channel.ldpc import prefix_ldpc; prefix_ldpc(); print('ok')") == "ok"
     assert "/opt/spikelink/weights/resnet18/head.safetensors" in in_image(MODEL_IMAGE, _WEIGHTS).splitlines()
 
@@ -125,14 +126,21 @@ def test_ports_are_published_on_loopback_alone(stack: Project) -> None:
 
 
 def test_the_page_works_against_the_containers(stack: Project) -> None:
-    with Client(stack.url("dashboard", 8000), channel_url=stack.url("dashboard", 8000), timeout_s=250) as page:
+    url = stack.url("dashboard", 8000)
+    token, admin_token = stack.execute("dashboard", "cat", TOKEN), stack.execute("dashboard", "cat", ADMIN_TOKEN)
+    with Client(url, channel_url=url, token=token, admin_token=admin_token, timeout_s=250) as page:
         assert classify(page).outcome == "exhausted"
         assert page.change_link("forward", latency_ms=1.0).latency_ms == 1.0
         page.reset_links()
-    url = stack.url("dashboard", 8000)
-    found = httpx2.get(f"{url}/v1/nodes", timeout=60).json()
-    assert {node["role"]: node["health"] for node in found} == dict.fromkeys(ROLES, "ready")
+    with Client(url, channel_url=url, token=token) as user, pytest.raises(NotAuthorizedError):
+        user.change_link("forward", latency_ms=1.0)
     assert "default-src 'self'" in httpx2.get(url, timeout=60).headers["Content-Security-Policy"]
+    assert httpx2.get(f"{url}/v1/nodes", timeout=60).status_code == 401
+    with httpx2.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {token}"}) as http:
+        found = http.get("/v1/nodes").json()
+        assert {node["role"]: node["health"] for node in found} == dict.fromkeys(ROLES, "ready")
+        assert http.get("/readyz").json()["checks"] == {"page": "ok", "sweeps": "ok"}
+        assert http.get("/v1/sweeps").json() == []
 
 
 def test_an_image_is_classified_through_the_three_containers(client: Client) -> None:

@@ -47,6 +47,13 @@ class Point(Wire):
     bandwidth_high: float | None = None
 
 
+def series_name(system: str, theta: float | None, t: int | None) -> str:
+    """Which points belong to one line: a system at one setting."""
+    if t is not None:
+        return f"{system}, t {t}"
+    return system if theta is None else f"{system}, theta {theta:g}"
+
+
 class ReferenceResults(Wire):
     """A committed evaluation of one profile on the test images."""
 

@@ -14,6 +14,8 @@ from service.errors import Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLar
 from service.guard import only_for_admin
 from service.hop import Deadline
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
+from service.nodes.dashboard import sweeps
+from service.nodes.dashboard.desk import SweepDesk
 from service.nodes.dashboard.feed import Feed
 from service.nodes.dashboard.files import PageFiles
 from service.nodes.dashboard.passing import PassedOn, call_of
@@ -21,6 +23,7 @@ from service.nodes.dashboard.peers import Peers, node_report
 from service.nodes.dashboard.reference import read_reference
 from service.nodes.dashboard.watch import Watch
 from service.settings import DashboardSettings
+from service.stores import StoreUnavailableError
 from service.wire import EVENT_STREAM, LinkChange, LinkCounters, NodeInfo, NodeReport, Readiness, ReferenceResults
 
 _DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
@@ -45,27 +48,28 @@ class Dashboard:
     reference: tuple[ReferenceResults, ...]
 
 
-def create_dashboard(settings: DashboardSettings) -> FastAPI:
+def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
     """The dashboard's application. Imports neither models nor torch."""
 
     async def checks() -> Readiness:
-        # That another node is down is for the page to show, and no reason to withhold the page.
-        return Readiness(ready=True, checks={"page": "ok"})
+        # That another node is down, or the store, is for the page to show, and no reason to withhold the page.
+        return Readiness(ready=True, checks={"page": "ok", "sweeps": await _store_state(desk)})
 
-    def own() -> NodeReport:
-        readiness = Readiness(ready=True, checks={"page": "ok"})
-        return node_report("dashboard", f"http://{settings.host}:{settings.port}", readiness, state.info())
+    async def own() -> NodeReport:
+        return node_report("dashboard", f"http://{settings.host}:{settings.port}", await checks(), state.info())
 
     state = NodeState("dashboard", lambda: NodeInfo.model_validate(base_info("dashboard")), checks)
     peers, feed = Peers(settings), Feed()
-    node = Dashboard(settings, state, peers, feed, Watch(peers, feed, own), read_reference())
+    node = Dashboard(settings, state, peers, feed, Watch(peers, feed, own, desk), read_reference())
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await peers.open()
+        await desk.open()
         node.watch.start()
         yield
         await node.watch.stop()
+        await desk.close()
         await peers.close()
 
     token, admin = settings.bearer(), settings.admin_bearer()
@@ -80,8 +84,18 @@ def create_dashboard(settings: DashboardSettings) -> FastAPI:
     named = [] if token else [Depends(_address)]
     app.include_router(_looking(node), dependencies=named)
     app.include_router(_doing(node), dependencies=named)
+    app.include_router(sweeps.looking(desk), dependencies=named)
+    app.include_router(sweeps.doing(desk, state, admin), dependencies=named)
     app.mount("/", PageFiles(), name="page")
     return app
+
+
+async def _store_state(desk: SweepDesk) -> str:
+    try:
+        await desk.ping()
+    except StoreUnavailableError as error:
+        return str(error)
+    return "ok"
 
 
 def _address(request: Request) -> None:
@@ -112,7 +126,7 @@ def _looking(node: Dashboard) -> APIRouter:
     async def reference() -> tuple[ReferenceResults, ...]:
         return node.reference
 
-    @router.get("/v1/events", summary="Nodes and links as they change", response_class=StreamingResponse)
+    @router.get("/v1/events", summary="Nodes, links and sweeps as they change", response_class=StreamingResponse)
     async def events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
         refuse_while_draining(node.state)
         stream = node.feed.stream(last_event_id, lambda: node.state.draining)

@@ -4,15 +4,12 @@
 The command line, which may import both, brings them together (cli/nodes.py).
 """
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
 from service.wire import SweepReport
-
-
-class SweepRefusedError(ValueError):
-    """A sweep that cannot be run; the message is one line and says why."""
 
 
 class SweepDesk(Protocol):
@@ -24,10 +21,16 @@ class SweepDesk(Protocol):
     async def close(self) -> None:
         """Stop what runs here; what is finished is kept. Never fails."""
 
+    async def ping(self) -> None:
+        """Return if the store answers."""
+
     async def look(self) -> list[SweepReport]:
         """All sweeps, the oldest first, as they are now."""
 
-    async def start(self, spec: dict[str, JsonValue]) -> SweepReport:
+    async def find(self, sweep: str) -> SweepReport | None:
+        """One of them; None where there is none of that id."""
+
+    async def start(self, spec: Mapping[str, JsonValue]) -> SweepReport:
         """Run a specification through the nodes, after those that run here. Raises SweepRefusedError."""
 
     async def resume(self, sweep: str) -> SweepReport | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from service.wire import Point, ReferenceResults
+from service.wire import Point, ReferenceResults, series_name
 
 FOLDER: Final = Path(__file__).with_name("reference")
 
@@ -49,13 +49,6 @@ def _point(row: Mapping[str, Any]) -> Point:
         bandwidth_high=bandwidth + band,
         **{name: row[name] for name in ("system", "theta", "t", "ber", "images", "accuracy", "bandwidth_bits")},
     )
-
-
-def series_name(system: str, theta: float | None, t: int | None) -> str:
-    """Which points belong to one line: a system at one setting."""
-    if t is not None:
-        return f"{system}, t {t}"
-    return system if theta is None else f"{system}, theta {theta:g}"
 
 
 def _deviation(share_by_t: Sequence[float]) -> float:

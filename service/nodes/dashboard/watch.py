@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at nodes and links about once a second while a page is open, and tells the feed what has changed."""
+"""Looks at nodes, links and sweeps about once a second while a page is open, and tells the feed what has changed."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from service.errors import PeerFailed, PeerTimedOut
+from service.nodes.dashboard.desk import SweepDesk
 from service.nodes.dashboard.feed import Feed
 from service.nodes.dashboard.peers import PEERS, Peers
+from service.nodes.dashboard.sweep_news import SweepNews
 from service.wire import LinkCounters, LinkReport, NodeReport
 
 _PERIOD_S: Final = 1.0
@@ -57,24 +59,25 @@ class LinkRates:
 
 
 class Watch:
-    """The task that looks. Idle while nobody listens."""
+    """The tasks that look. Idle while nobody listens."""
 
-    def __init__(self, peers: Peers, feed: Feed, own: Callable[[], NodeReport]) -> None:
+    def __init__(self, peers: Peers, feed: Feed, own: Callable[[], Awaitable[NodeReport]], desk: SweepDesk) -> None:
         self._peers, self._feed, self._own = peers, feed, own
-        self._rates = LinkRates()
-        self._task: asyncio.Task[None] | None = None
+        self._rates, self._sweeps = LinkRates(), SweepNews(desk, feed)
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        # Each on its own: a node that does not answer keeps nobody waiting for a link or a sweep.
+        self._tasks = [asyncio.create_task(self._run(look)) for look in (self.nodes, self.links, self._sweeps.look)]
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def nodes(self) -> list[NodeReport]:
         """All nodes, the dashboard included, as they are now."""
-        reports = [*await asyncio.gather(*(self._peers.report(role) for role in PEERS)), self._own()]
+        reports = await asyncio.gather(*(self._peers.report(role) for role in PEERS), self._own())
         for report in reports:
             self._feed.publish("node", report.role, report.model_dump_json())
         return reports
@@ -88,11 +91,11 @@ class Watch:
         for link in links:
             self._feed.publish("link", link.name, self._rates.report(link, time.monotonic()).model_dump_json())
 
-    async def _run(self) -> None:
+    async def _run(self, look: Callable[[], Awaitable[object]]) -> None:
         while True:
             if self._feed.listeners:
                 try:
-                    await asyncio.gather(self.nodes(), self.links())
+                    await look()
                 except Exception:  # the page must not stand still for good because of one answer
-                    _log.exception("looking at the nodes failed")
+                    _log.exception("looking failed")
             await asyncio.sleep(_PERIOD_S)
