@@ -21,10 +21,10 @@ help: ## List the targets
 
 setup: .venv/.runtime ## Make .venv/ with everything that the nodes, the command line and the demo need
 
-demo: .venv/.runtime ## Start edge, channel and cloud, send photographs through them, stop them
+demo: .venv/.runtime ## Start the nodes and the page (8000), send photographs and a small sweep through them
 	$(BIN)/spikelink demo
 
-up: .venv/.runtime ## Start edge (8001), channel (8002) and cloud (8003) on loopback until Ctrl-C
+up: .venv/.runtime ## Start edge (8001), channel (8002), cloud (8003) and the page (8000) until Ctrl-C
 	$(BIN)/spikelink up
 
 test: .venv/.dev ## Run the whole test suite

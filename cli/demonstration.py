@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from cli.ladder import draw_ladder
-from cli.photographs import Photograph, TestImages
+from cli.photographs import Photograph
 from cli.tally import Tally, tally_table
 from cli.terminal import signs_of
 from client import Client
 from service.wire import Classification
 
 BERS: Final = (0.0, 0.1, 0.2, 0.3)
-_BATCH: Final = 50
 
 
 @dataclass(frozen=True)
@@ -37,22 +35,6 @@ class Demonstration:
         tallies = {ber: Tally(row, _right(pictures, row)) for ber, row in rows.items()}
         title = f"The {len(pictures)} photographs of scikit-image, seed {self.seed}"
         self.console.print("", self._answers(pictures, rows), "", tally_table(title, tallies), sep="\n")
-
-    def test_images(self, images: TestImages) -> None:
-        """CIFAR-100's test images in batches: one HTTP request for 50 of them, one exchange for each round."""
-        tallies = {}
-        with Progress(console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task("test images", total=len(BERS) * len(images.pngs))
-            for ber in BERS:
-                results: list[Classification] = []
-                for batch in images.batches(_BATCH):
-                    answer = self.client.classify_batch(batch.pngs, ber=ber, seed=self.seed, blocks=batch.blocks)
-                    results += answer.results
-                    progress.advance(task, len(batch.pngs))
-                pairs = zip(results, images.class_indices, strict=True)
-                tallies[ber] = Tally(results, sum(result.class_index == index for result, index in pairs))
-        title = f"{len(images.pngs):,} of CIFAR-100's 10,000 test images, seed {self.seed}"
-        self.console.print("", tally_table(title, tallies), sep="\n")
 
     def _ladder(self, picture: Photograph, result: Classification) -> None:
         heading = Text.assemble((f"{picture.path.name} at BER {result.ber:g}", "bold"), ": ")

@@ -12,7 +12,8 @@ from cli.log_lines import readable
 from cli.options import EDGE_URL
 from cli.processes import ROLES, Nodes
 
-_COLOURS: Final = {"edge": "cyan", "channel": "magenta", "cloud": "green"}
+_COLOURS: Final = {"dashboard": "blue", "edge": "cyan", "channel": "magenta", "cloud": "green"}
+_WIDTH: Final = max(map(len, ROLES)) + 1
 
 
 class NodesDisplay:
@@ -42,14 +43,14 @@ class NodesDisplay:
 
     def line(self, role: str, line: str) -> None:
         """One line of a node's log, after the node's name."""
-        prefix = (f"{role:<8}", _COLOURS.get(role, ""))
+        prefix = (f"{role:<{_WIDTH}}", _COLOURS.get(role, ""))
         self._console.print(Text.assemble(prefix, Text.from_ansi(readable(line))), soft_wrap=True)
 
     def addresses(self, nodes: Nodes) -> None:
         """Where each node is, and what to do with it."""
-        for role in ROLES:
-            name = (f"{role:<8}", _COLOURS[role])
-            self._console.print(Text.assemble(name, f"{nodes.urls[role]}   pid {nodes.pids[role]}"))
+        for role, url in nodes.urls.items():
+            name = (f"{role:<{_WIDTH}}", _COLOURS[role])
+            self._console.print(Text.assemble(name, f"{url}   pid {nodes.pids[role]}"))
         edge = nodes.urls["edge"]
         option = "" if edge == EDGE_URL else f" --edge {edge}"
-        self._console.print(f"try     spikelink classify IMAGE --ber 0.1 --seed 7{option}", soft_wrap=True)
+        self._console.print(f"{'try':<{_WIDTH}}spikelink classify IMAGE --ber 0.1 --seed 7{option}", soft_wrap=True)

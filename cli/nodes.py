@@ -3,11 +3,18 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from service.nodes.dashboard.desk import SweepDesk
+    from service.settings import DashboardSettings
+
+#: The edge gives up first, because it knows what failed.
+_LONGER_S = 5.0
 
 
 class Role(StrEnum):
@@ -16,6 +23,7 @@ class Role(StrEnum):
     EDGE = "edge"
     CHANNEL = "channel"
     CLOUD = "cloud"
+    DASHBOARD = "dashboard"
 
 
 def node(
@@ -37,10 +45,25 @@ def node(
             f"a node needs what is not installed here ({error}): pip install 'spikelink[node]'"
         ) from None
     try:
-        run_node(role.value)
+        run_node(role.value, make_desk)
     except Exception as error:
         # By name, because the channel's image has no models package to import the class from.
         if not isinstance(error, ValueError | OSError) and type(error).__name__ != "WeightsError":
             raise
         lines = str(error).splitlines() or [type(error).__name__]
         raise CommandError(f"the {role} node cannot start: {lines[0]}") from None
+
+
+def make_desk(settings: "DashboardSettings") -> "SweepDesk":
+    """What runs the dashboard's sweeps, not yet connected to its store. Raises CommandError, ValueError."""
+    try:
+        from experiments.sweeps.desk import Desk
+        from experiments.sweeps.means import Edge, Means
+        from service.stores.sweeps import default_sweep_store, open_sweep_store
+    except ImportError as error:
+        raise CommandError(
+            f"the dashboard needs what is not installed here ({error}): pip install 'spikelink[node,cloud,models]'"
+        ) from None
+    edge = Edge(settings.edge, settings.bearer(), settings.deadline_s + _LONGER_S)
+    store = open_sweep_store(settings.sweep_store or default_sweep_store())
+    return Desk(store, Means(edge, settings.data, settings.weights))

@@ -11,6 +11,7 @@ import typer
 from cli.failures import CommandError
 
 LOOPBACK: Final = "127.0.0.1"
+DASHBOARD_PORT: Final = 8000
 EDGE_PORT: Final = 8001
 CHANNEL_PORT: Final = 8002
 CLOUD_PORT: Final = 8003

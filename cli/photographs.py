@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real pictures for the demonstration: photographs inside scikit-image's package, and CIFAR-100's test images."""
+"""Real pictures for the demonstration: photographs inside scikit-image's package."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,20 +41,6 @@ class Photograph:
             return _png(image.crop(self.box))
 
 
-@dataclass(frozen=True)
-class TestImages:
-    """Some of CIFAR-100's test images as PNG files in memory, with the block of noise that belongs to each."""
-
-    pngs: list[bytes]
-    class_indices: list[int]
-    blocks: list[int]
-
-    def batches(self, size: int) -> Iterator["TestImages"]:
-        for start in range(0, len(self.pngs), size):
-            cut = slice(start, start + size)
-            yield TestImages(self.pngs[cut], self.class_indices[cut], self.blocks[cut])
-
-
 def photographs() -> list[Photograph]:
     """The photographs, where scikit-image is installed; it is not imported. Raises CommandError."""
     spec = find_spec("skimage")
@@ -68,21 +53,12 @@ def photographs() -> list[Photograph]:
     return [Photograph(folder / name, label, box) for name, (label, box) in _FILES.items()]
 
 
-def draw_test_images(folder: Path, count: int) -> TestImages:
-    """The ``count`` test images whose ids come first, which no archive's order decides. Raises CommandError."""
-    from experiments.data.cifar100 import DataSetMissingError, load
-    from experiments.data.png import png
-    from experiments.data.split import noise_block
-
-    try:
-        images = load(folder, "test").by_id(count)
-    except DataSetMissingError as error:
-        raise CommandError(str(error)) from None
-    return TestImages(
-        [png(image_CHW) for image_CHW in images.images_NCHW],
-        images.labels_N.tolist(),
-        [noise_block(name) for name in images.ids()],
-    )
+def write_by_class(pictures: list[Photograph], folder: Path) -> None:
+    """The squares as files in folders named by class, which is how a sweep takes images of one's own."""
+    for picture in pictures:
+        place = folder / picture.label
+        place.mkdir()
+        (place / f"{picture.path.stem}.png").write_bytes(picture.cropped())
 
 
 def _png(image: "Image.Image") -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three nodes as child processes: started, waited for, watched and stopped. Used by up, demo and the tests.
+"""The nodes as child processes: started, waited for, watched and stopped. Used by up, demo and the tests.
 
 ::
 
@@ -29,8 +29,15 @@ from cli.signals import undisturbed
 if TYPE_CHECKING:
     from client import Node
 
-ROLES: Final = ("edge", "channel", "cloud")
-UPSTREAM: Final = {"edge": "channel", "channel": "cloud"}
+#: In the order in which they are stopped.
+ROLES: Final = ("dashboard", "edge", "channel", "cloud")
+#: Whose address each is told, and in which variable.
+PEERS: Final = {
+    "dashboard": {"SPIKELINK_EDGE": "edge", "SPIKELINK_CHANNEL": "channel", "SPIKELINK_CLOUD": "cloud"},
+    "edge": {"SPIKELINK_UPSTREAM": "channel"},
+    "channel": {"SPIKELINK_UPSTREAM": "cloud"},
+    "cloud": {},
+}
 #: How a node is started; the role is appended. -P keeps a folder "client" where the user stands from being imported.
 NODE_COMMAND: Final = (sys.executable, "-P", "-m", "cli", "node")
 
@@ -47,14 +54,16 @@ StateListener = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the nodes listen on loopback; 0 takes a free port."""
+    """Where the nodes listen on loopback; 0 takes a free port. Without a port there is no dashboard."""
 
     edge: int = EDGE_PORT
     channel: int = CHANNEL_PORT
     cloud: int = CLOUD_PORT
+    dashboard: int | None = None
 
     def by_role(self) -> dict[str, int]:
-        return {role: getattr(self, role) for role in ROLES}
+        ports = {role: getattr(self, role) for role in ROLES}
+        return {role: port for role, port in ports.items() if port is not None}
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Nodes:
 
     def start(self, *roles: str) -> None:
         """Start these roles, all by default, and wait until each is ready. Raises CommandError."""
-        roles = roles or ROLES
+        roles = roles or tuple(self._ports)
         with undisturbed():
             for role in roles:
                 command = (*(self._launch.command or NODE_COMMAND), role)
@@ -108,7 +117,7 @@ class Nodes:
         return self._children[role].kill()
 
     def stop_all(self) -> None:
-        """Edge first, so that what it has accepted can still cross the others; one grace for all."""
+        """The edge before the others, so that what it has accepted can still cross the others; one grace for all."""
         deadline = time.monotonic() + self._launch.grace_s
         try:
             for role in ROLES:
@@ -137,8 +146,7 @@ class Nodes:
     def _environment(self, role: str) -> dict[str, str]:
         values = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
         values |= {"SPIKELINK_HOST": LOOPBACK, "SPIKELINK_PORT": str(self._ports[role]), "PYTHONUNBUFFERED": "1"}
-        if role in UPSTREAM:
-            values["SPIKELINK_UPSTREAM"] = self.urls[UPSTREAM[role]]
+        values |= {name: self.urls[peer] for name, peer in PEERS[role].items()}
         extra = self._launch.environment or {}
         return {**values, **extra.get("", {}), **extra.get(role, {})}
 
@@ -168,7 +176,7 @@ class Nodes:
 
 @contextmanager
 def running_nodes(ports: Ports | None = None, launch: Launch | None = None) -> Iterator[Nodes]:
-    """Edge, channel and cloud on loopback, ready, and stopped at the end. Raises CommandError."""
+    """The nodes on loopback, ready, and stopped at the end. Raises CommandError."""
     nodes = Nodes(_claim((ports or Ports()).by_role()), launch or Launch())
     try:
         nodes.start()

@@ -2,8 +2,8 @@
 """Run a sweep from the command line: specification, images and weights become a record, a record becomes figures."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,17 +15,17 @@ from cli.sweep_tables import points_table
 from cli.sweeping_progress import SweepingProgress
 from cli.sweeps_kept import KeptSweep, find, opened
 from cli.terminal import output
-from client import Client
 from experiments.data.cifar100 import DataSetMissingError
 from experiments.sweeps.engine import CPU_ARITHMETIC, Engine, EngineError
-from experiments.sweeps.http_engine import DEFAULT_PARALLEL, HttpEngine
-from experiments.sweeps.images import load_images
+from experiments.sweeps.http_engine import DEFAULT_PARALLEL
 from experiments.sweeps.link_engine import LinkEngine
+from experiments.sweeps.material import Material, gather
+from experiments.sweeps.means import Edge
 from experiments.sweeps.record import Record
-from experiments.sweeps.resolve import difference, profile_of, resolve
 from experiments.sweeps.run import Limits, SweepRun
 from experiments.sweeps.spec import Spec, SpecError
-from models.weights import WEIGHTS_FOLDER, Manifest, WeightsError, read_manifest
+from experiments.sweeps.through_nodes import nodes_engine
+from models.weights import WEIGHTS_FOLDER, WeightsError
 from service.stores import StoreUnavailableError
 from service.stores.sweeps import SweepStore
 
@@ -45,8 +45,8 @@ class Place:
     patience_s: float
 
     @property
-    def folder(self) -> Path:
-        return self.weights or WEIGHTS_FOLDER
+    def limits(self) -> Limits:
+        return Limits(patience_s=self.patience_s)
 
 
 def run_spec(read: Callable[[], Spec], store_url: str | None, place: Place) -> None:
@@ -72,35 +72,28 @@ def resume_sweep(prefix: str, store_url: str | None, place: Place) -> None:
 
 
 async def _measure(spec: Spec, store: SweepStore, place: Place, begun: Record | None) -> KeptSweep:
-    profile_of(spec)
-    manifest = read_manifest(spec.profile, place.folder)
-    images = load_images(spec.images, place.data)
-    with ExitStack() as stack:
-        progress = SweepingProgress()
-        engine, arithmetic = await _engine(stack, spec, manifest, place, progress)
-        record = resolve(spec, manifest, images, arithmetic)
-        if begun is not None and (reason := difference(begun, record)):
-            raise CommandError(f"sweep {begun.id[:12]} cannot go on: {reason}")
-        stack.enter_context(progress)
-        limits = Limits(patience_s=place.patience_s)
-        tally = await SweepRun(record, images, store, engine, progress, limits).run()
+    material, progress = gather(spec, place.data, place.weights), SweepingProgress()
+    async with _engine(material, place, progress) as (engine, arithmetic):
+        record = material.record(arithmetic, begun)
+        with progress:
+            tally = await SweepRun(record, material.images, store, engine, progress, place.limits).run()
     stored = await store.sweep(record.id)
     assert stored is not None, "it was put before the first unit"
     return KeptSweep(stored, tally)
 
 
-async def _engine(
-    stack: ExitStack, spec: Spec, manifest: Manifest, place: Place, progress: SweepingProgress
-) -> tuple[Engine, str]:
+@asynccontextmanager
+async def _engine(material: Material, place: Place, progress: SweepingProgress) -> AsyncIterator[tuple[Engine, str]]:
+    """An engine and its arithmetic."""
     if place.via == "link":
-        link = LinkEngine(spec.profile, place.folder, count_workers(place.parallel, "cpu"))
-        stack.enter_context(closing(link))
-        return link, CPU_ARITHMETIC
-    client = stack.enter_context(Client(place.edge, token=read_token(place.token_file)))
+        workers = count_workers(place.parallel, "cpu")
+        with closing(LinkEngine(material.spec.profile, place.weights or WEIGHTS_FOLDER, workers)) as link:
+            yield link, CPU_ARITHMETIC
+        return
     parallel = place.parallel or DEFAULT_PARALLEL
-    http = HttpEngine(client, spec.profile, manifest.weights_sha256, parallel, place.patience_s, progress.notice)
-    stack.enter_context(closing(http))
-    return http, await http.arithmetic()
+    edge = Edge(place.edge, read_token(place.token_file))
+    async with nodes_engine(edge, material, place.limits, progress.notice, parallel) as found:
+        yield found
 
 
 def _finished(measuring: Coroutine[Any, Any, KeptSweep]) -> KeptSweep:

@@ -12,7 +12,17 @@ from client.errors import (
     UnexpectedReplyError,
 )
 from client.node import Node, Progress
-from service.wire import BatchClassification, Classification, RoundReport, Start
+from service.wire import (
+    BatchClassification,
+    Classification,
+    Point,
+    RoundReport,
+    Start,
+    SweepRefusedError,
+    SweepReport,
+    SweepState,
+    series_name,
+)
 
 __all__ = [
     "BatchClassification",
@@ -23,10 +33,15 @@ __all__ = [
     "NodeTimeoutError",
     "NodeUnreachableError",
     "NotAuthorizedError",
+    "Point",
     "Progress",
     "RequestRefusedError",
     "RoundReport",
     "SpikeLinkError",
     "Start",
+    "SweepRefusedError",
+    "SweepReport",
+    "SweepState",
     "UnexpectedReplyError",
+    "series_name",
 ]

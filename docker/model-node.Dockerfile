@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Edge and cloud: PyTorch, the networks and their weights; the command says which of the two.
+# Edge, cloud and dashboard: PyTorch, the networks and their weights; the command says which of them.
 # From the repository root:  docker build -f docker/model-node.Dockerfile -t spikelink-model-node .
 # TORCH_INDEX_URL is the package index that PyTorch alone comes from; empty means pip's own, whose Linux build is CUDA's.
 
@@ -11,6 +11,7 @@ COPY README.md LICENSE ./
 COPY channel channel
 COPY cli cli
 COPY client client
+COPY experiments experiments
 COPY models models
 COPY service service
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .

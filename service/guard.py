@@ -3,6 +3,7 @@
 
 import re
 import secrets
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -23,10 +24,13 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RequestGuard:
-    """Pure ASGI middleware: request id in and out, bearer token where one is configured, 413 as a problem."""
+    """Pure ASGI middleware: request id in and out, bearer token where one is configured, 413 as a problem.
 
-    def __init__(self, app: ASGIApp, tokens: tuple[str, ...]) -> None:
-        self._app, self._tokens = app, tuple(token.encode() for token in tokens)
+    ``guarded`` is how the paths begin that need the token; OPEN_PATHS never do.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: tuple[str, ...], guarded: str) -> None:
+        self._app, self._tokens, self._guarded = app, tuple(token.encode() for token in tokens), guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +65,8 @@ class RequestGuard:
         if scope["method"] not in _SAFE_METHODS and comes_from_another_site(headers):
             detail = "a web page of another site may not change anything here"
             return problem(Request(scope), Forbidden.status, Forbidden.title, detail, {}, {})
-        if scope["path"] in OPEN_PATHS or not self._tokens or bearer_of(headers, self._tokens) is not None:
+        is_open = scope["path"] in OPEN_PATHS or not scope["path"].startswith(self._guarded)
+        if is_open or not self._tokens or bearer_of(headers, self._tokens) is not None:
             return None
         challenge = {"WWW-Authenticate": "Bearer"}
         return problem(Request(scope), 401, Unauthorized.title, "send 'Authorization: Bearer TOKEN'", challenge, {})
@@ -72,6 +77,16 @@ def comes_from_another_site(headers: Headers) -> bool:
     origin = headers.get("Origin")
     foreign = origin is not None and urlsplit(origin).netloc != headers.get("Host")
     return foreign or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+
+
+def only_for_admin(admin: str | None) -> Callable[[Request], None]:
+    """A dependency that raises Unauthorized where the request does not carry this token; None asks for nothing."""
+
+    def check(request: Request) -> None:
+        if admin is not None and bearer_of(request.headers, (admin.encode(),)) is None:
+            raise Unauthorized("changing this needs the admin token")
+
+    return check
 
 
 def bearer_of(headers: Headers, tokens: tuple[bytes, ...]) -> int | None:

@@ -4,7 +4,8 @@
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
@@ -64,6 +65,15 @@ class Call:
     request_id: str
 
 
+@dataclass(frozen=True)
+class Flow:
+    """A reply whose body has yet to come."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
 class Hop:
     """The connection of a node to its upstream, whose address comes from the settings alone."""
 
@@ -91,6 +101,28 @@ class Hop:
 
     async def post(self, call: Call, deadline: Deadline) -> Reply:
         """Send and wait. Raises PeerFailed where no connection holds, PeerTimedOut where the deadline passes."""
+        return await self.ask("POST", call, deadline)
+
+    async def ask(self, method: str, call: Call, deadline: Deadline) -> Reply:
+        """The same with another method."""
+        sent = SimpleNamespace(header_bytes=0)
+        async with self._answered(method, call, deadline, sent) as response:
+            body = await response.read()
+        wire_bytes = sent.header_bytes + len(call.body) + _reply_head_bytes(response) + len(body)
+        retry_after = response.headers.get("Retry-After")
+        return Reply(response.status, body, response.content_type, retry_after, wire_bytes)
+
+    @asynccontextmanager
+    async def flow(self, call: Call, deadline: Deadline) -> AsyncIterator[Flow]:
+        """Post, and take the body as it comes; leaving the block closes the connection. Raises as ``post``."""
+        async with self._answered("POST", call, deadline, SimpleNamespace(header_bytes=0)) as response:
+            yield Flow(response.status, response.headers, response.content.iter_any())
+
+    @asynccontextmanager
+    async def _answered(
+        self, method: str, call: Call, deadline: Deadline, sent: SimpleNamespace
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The head of the reply, and its body inside the block."""
         assert self._session is not None, "the hop is not open"
         left_s = deadline.left_s
         if left_s <= 0:
@@ -100,24 +132,17 @@ class Hop:
             REQUEST_ID: call.request_id,
             DEADLINE_MS: str(max(1, int(_KEPT_SHARE * left_s * 1000))),
         }
-        sent = SimpleNamespace(header_bytes=0)
+        url = self._upstream + call.path
+        request = self._session.request(method, url, data=call.body, headers=headers, trace_request_ctx=sent)
         try:
-            async with (
-                asyncio.timeout(left_s),
-                self._session.post(
-                    self._upstream + call.path, data=call.body, headers=headers, trace_request_ctx=sent
-                ) as response,
-            ):
-                body = await response.read()
+            async with asyncio.timeout(left_s), request as response:
+                yield response
         except aiohttp.ServerTimeoutError:
             raise PeerFailed(f"{self._upstream} cannot be reached: no connection within {_CONNECT_S:g} s") from None
         except TimeoutError:
             raise PeerTimedOut(f"{self._upstream} did not answer within {left_s:.1f} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise PeerFailed(f"{self._upstream} cannot be reached: {error}") from None
-        wire_bytes = sent.header_bytes + len(call.body) + _reply_head_bytes(response) + len(body)
-        retry_after = response.headers.get("Retry-After")
-        return Reply(response.status, body, response.content_type, retry_after, wire_bytes)
 
     async def healthy(self) -> str:
         """``ok``, or in a few words what is wrong with the next node."""

@@ -37,10 +37,11 @@ class _NodeApp(FastAPI):
     """An application behind the guard, whose OpenAPI knows Problem, named in responses only by reference."""
 
     tokens: tuple[str, ...] = ()
+    guarded: str = "/"
 
     def build_middleware_stack(self) -> ASGIApp:
         """The guard lies around everything, because Starlette answers 413 and 500 outside of all middleware."""
-        return RequestGuard(super().build_middleware_stack(), self.tokens)
+        return RequestGuard(super().build_middleware_stack(), self.tokens, self.guarded)
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
@@ -55,8 +56,12 @@ def build_app(
     tokens: tuple[str, ...],
     max_body_bytes: int,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
+    guarded: str = "/",
 ) -> FastAPI:
-    """An application with the routes that all roles share. ``tokens`` empty means that none is asked for."""
+    """An application with the routes that all roles share.
+
+    ``tokens`` empty means that none is asked for; ``guarded`` is how the paths begin that ask for one.
+    """
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +77,7 @@ def build_app(
         max_body_size=max_body_bytes,
         responses={401: documented(Unauthorized)[401]} if tokens else None,
     )
-    app.tokens = tokens
+    app.tokens, app.guarded = tokens, guarded
     app.state.node = state
     install_errors(app)
     _add_shared_routes(app, state)

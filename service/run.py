@@ -2,13 +2,28 @@
 """The entry point of a node's process: read the settings, build the application, serve until told to stop."""
 
 import os
+from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
-from service.settings import ROLES, ChannelSettings, CloudSettings, EdgeSettings, NodeSettings, load_settings
+from service.settings import (
+    ROLES,
+    ChannelSettings,
+    CloudSettings,
+    DashboardSettings,
+    EdgeSettings,
+    NodeSettings,
+    load_settings,
+)
 from service.telemetry import configure_logs
+
+if TYPE_CHECKING:
+    from service.nodes.dashboard.desk import SweepDesk
+
+MakeDesk = Callable[[DashboardSettings], "SweepDesk"]
 
 
 class _Server(uvicorn.Server):
@@ -23,8 +38,11 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def create_app(settings: NodeSettings) -> FastAPI:
-    """The application of the role that the settings belong to. Each role is imported alone: channel has no torch."""
+def create_app(settings: NodeSettings, make_desk: MakeDesk) -> FastAPI:
+    """The application of the role that the settings belong to. Each role is imported alone: channel has no torch.
+
+    ``make_desk`` is called for the dashboard, whose sweeps this package does not run itself.
+    """
     if isinstance(settings, EdgeSettings):
         from service.nodes.edge.app import create_edge
 
@@ -33,17 +51,21 @@ def create_app(settings: NodeSettings) -> FastAPI:
         from service.nodes.cloud.app import create_cloud
 
         return create_cloud(settings)
+    if isinstance(settings, DashboardSettings):
+        from service.nodes.dashboard.app import create_dashboard
+
+        return create_dashboard(settings, make_desk(settings))
     from service.nodes.channel.app import create_channel
 
     assert isinstance(settings, ChannelSettings)
     return create_channel(settings)
 
 
-def run_node(role: str) -> None:
+def run_node(role: str, make_desk: MakeDesk) -> None:
     """Serve a role until SIGINT or SIGTERM. Raises SettingsError, WeightsError or OSError before it serves."""
     settings = load_settings(ROLES[role], os.environ)
     configure_logs(settings.log_level, role)
-    app = create_app(settings)
+    app = create_app(settings, make_desk)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -20,7 +20,17 @@ PREFIX: Final = "SPIKELINK_"
 #: Read by the command line and the test suite, not by a node.
 OTHER_NAMES: Final = frozenset(
     f"{PREFIX}{name}"
-    for name in ("DATA", "EDGE", "CHANNEL", "CLOUD", "REQUIRE_CONTAINERS", "REQUIRE_DATA", "RUNS", "SWEEP_STORE")
+    for name in (
+        "DATA",
+        "EDGE",
+        "CHANNEL",
+        "CLOUD",
+        "REQUIRE_BROWSER",
+        "REQUIRE_CONTAINERS",
+        "REQUIRE_DATA",
+        "RUNS",
+        "SWEEP_STORE",
+    )
 )
 
 
@@ -65,6 +75,17 @@ class ComputeSettings(NodeSettings):
     max_waiting: int = Field(256, ge=1, le=100_000, description="computations that wait before new work gets a 429")
 
 
+class LinkAdminSettings(NodeSettings):
+    """What the roles have that decide who may change the links."""
+
+    admin_token: SecretStr | None = Field(None, description="bearer token for changing the links")
+    admin_token_file: Path | None = Field(None, description="file that holds the admin token")
+
+    def admin_bearer(self) -> str | None:
+        """The admin token, from either place."""
+        return _secret(self.admin_token, self.admin_token_file)
+
+
 class EdgeSettings(ComputeSettings):
     """The edge node."""
 
@@ -75,13 +96,11 @@ class EdgeSettings(ComputeSettings):
     deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, all hops included")
 
 
-class ChannelSettings(NodeSettings):
+class ChannelSettings(LinkAdminSettings):
     """The channel node. The links' values are those at the start; they change at run time."""
 
     port: int = Field(8002, ge=0, le=65535, description="port to bind; 0 takes a free one")
     upstream: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
-    admin_token: SecretStr | None = Field(None, description="bearer token for changing the links")
-    admin_token_file: Path | None = Field(None, description="file that holds the admin token")
     channel_model: str = Field(DEFAULT_CHANNEL, description=f"how the forward link's flips lie: {', '.join(CHANNELS)}")
     ber: float = Field(0.0, ge=0, le=0.5, description="crossover probability of the forward link")
     feedback_ber: float = Field(0.0, ge=0, le=0.5, description="probability that an ACK or NACK arrives inverted")
@@ -93,10 +112,6 @@ class ChannelSettings(NodeSettings):
         if name not in CHANNELS:
             raise ValueError(f"there is no channel model {name!r}; there are {', '.join(CHANNELS)}")
         return name
-
-    def admin_bearer(self) -> str | None:
-        """The admin token, from either place."""
-        return _secret(self.admin_token, self.admin_token_file)
 
 
 class CloudSettings(ComputeSettings):
@@ -120,10 +135,32 @@ class CloudSettings(ComputeSettings):
         return value
 
 
+class DashboardSettings(LinkAdminSettings):
+    """The dashboard node. Its token goes to the other nodes too, and its admin token to the channel."""
+
+    port: int = Field(8000, ge=0, le=65535, description="port to bind; 0 takes a free one")
+    edge: str = Field("http://127.0.0.1:8001", description="URL of the edge node")
+    channel: str = Field("http://127.0.0.1:8002", description="URL of the channel node")
+    cloud: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
+    max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
+    deadline_s: float = Field(60.0, gt=0, le=3600, description="the edge's; its answer is waited for a little longer")
+    sweep_store: str | None = Field(None, description="sqlite:///PATH or redis://HOST:PORT/DB")
+    data: Path = Field(Path("data/cifar-100-binary"), description="CIFAR-100: its folder, or an archive")
+    weights: Path | None = Field(None, description="folder of the weights, the edge's; the project's own unless given")
+
+    @field_validator("sweep_store")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "redis://", "rediss://")):
+            raise ValueError("a store of sweeps is sqlite:///PATH or redis://HOST:PORT/DB")
+        return value
+
+
 ROLES: Final[Mapping[str, type[NodeSettings]]] = {
     "edge": EdgeSettings,
     "channel": ChannelSettings,
     "cloud": CloudSettings,
+    "dashboard": DashboardSettings,
 }
 
 

@@ -11,12 +11,16 @@ import os
 import signal
 import sys
 import threading
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import FrameType
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel
 
+from channel.bits import PRIOR_BITS
+from channel.transmission import CHANNELS
 from service.wire import (
     EVENT_STREAM,
     FEEDBACK,
@@ -45,6 +49,8 @@ def classification(
 ) -> Classification:
     """What an edge could have answered: three rounds where there is noise, one where there is none."""
     scores = SIMILARITIES if ber else SIMILARITIES[-1:]
+    enough = next((place for place, score in enumerate(scores) if score > theta), len(scores) - 1)
+    scores = scores[: enough + 1]
     rounds = tuple(_round(number, score, ber, theta) for number, score in enumerate(scores, start=1))
     return Classification(
         label="rocket",
@@ -119,9 +125,13 @@ class FakeNode:
     def _info(self) -> NodeInfo:
         if self.role == "channel":
             return NodeInfo(role=self.role, version="0.1.0", pid=os.getpid())
-        profiles = (ProfileInfo(name="resnet18", available=True), ProfileInfo(name="resnet50", available=False))
+        resnet18 = ProfileInfo(name="resnet18", available=True, weights_sha256=_weights_sha256())
+        profiles = (resnet18, ProfileInfo(name="resnet50", available=False))
         store = "sqlite" if self.role == "cloud" else None
-        return NodeInfo(role=self.role, version="0.1.0", pid=os.getpid(), profiles=profiles, device="cpu", store=store)
+        return NodeInfo(
+            role=self.role, version="0.1.0", pid=os.getpid(), profiles=profiles, device="cpu", dtype="float32", tile=16,
+            store=store,
+        )  # fmt: skip  # as the real ones say it
 
     def _classify(self, query: dict[str, str], headers: dict[str, str], body: bytes) -> Classification:
         if (headers.get("content-type"), body[:3]) != ("image/jpeg", b"\xff\xd8\xff") and not body.startswith(
@@ -139,7 +149,10 @@ class FakeNode:
         count = body.count(b'name="images"')
         blocks = parse_blocks(query["blocks"]) if "blocks" in query else range(count)
         ber, seed = float(query.get("ber", 0.0)), int(query.get("seed", 99))
-        results = tuple(classification(ber=ber, seed=seed, block=block) for block in blocks)
+        theta, system = float(query.get("threshold", THETA)), query.get("system", "snn-sc-harq")
+        results = tuple(
+            _flipped(classification(ber=ber, seed=seed, block=block, theta=theta, system=system)) for block in blocks
+        )
         if len(results) != count:
             raise FakeRefusal(422, f"{count} images, but {len(results)} blocks")
         exchanges = max(len(result.rounds) for result in results)
@@ -168,6 +181,30 @@ class FakeNode:
         revision = self.links[name].revision + 1
         self.links[name] = self.links[name].model_copy(update={**values, "revision": revision})
         return self.links[name]
+
+
+def _flipped(result: Classification) -> Classification:
+    """The same with the flips that a channel of independent errors would make: sweeps look at them."""
+    rounds, position = [], 0
+    if result.system == "snn-sc-margin-harq":  # it sends no prior bits, which stand first
+        position = PRIOR_BITS
+        spikes = result.rounds[0].payload_bits - PRIOR_BITS
+        first = result.rounds[0].model_copy(update={"payload_bits": spikes})
+        result = result.model_copy(update={"rounds": (first, *result.rounds[1:])})
+    for report in result.rounds:
+        mask_N = CHANNELS["bsc"].flips(
+            result.ber, seed=result.seed, block=result.block, position=position, count=report.payload_bits
+        )
+        rounds.append(report.model_copy(update={"flipped_bits": int(mask_N.sum())}))
+        position += report.payload_bits
+    return result.model_copy(update={"rounds": tuple(rounds)})
+
+
+def _weights_sha256() -> str:
+    """Of the weights beside this checkout, as models/weights.py defines it; importing that would load PyTorch."""
+    manifest = json.loads((Path(__file__).parents[1] / "weights" / "resnet18" / "manifest.json").read_text())
+    lines = "".join(f"{name} {part['sha256']}\n" for name, part in sorted(manifest["parts"].items()))
+    return sha256(lines.encode()).hexdigest()
 
 
 class FakeHandler(BaseHTTPRequestHandler):

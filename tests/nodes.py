@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from toy import load_networks, toy_images
 
 from channel.bits import PRIOR_BITS, Bits, pack
 from channel.transmission import transmit
+from cli.nodes import make_desk
 from cli.processes import Launch, Nodes, Ports, running_nodes
 from models.inference import Inference, choose_device
 from models.profiles import PROFILES
@@ -33,13 +35,15 @@ from models.transmitter import Transmitter
 from models.weights import read_manifest
 from service.nodes.channel.app import create_channel
 from service.nodes.cloud.app import create_cloud
+from service.nodes.dashboard.app import create_dashboard
 from service.nodes.edge.app import create_edge
-from service.settings import ChannelSettings, CloudSettings, EdgeSettings
+from service.settings import ChannelSettings, CloudSettings, DashboardSettings, EdgeSettings
 from service.stores import Stored, open_store
 from service.wire import CROSSOVER, OCTETS, FrameAnswer, FrameHead, Problem
 
 PROFILE: Final = PROFILES["resnet18"]
 PATIENCE_S: Final = 60.0
+NOWHERE: Final = "http://127.0.0.1:9"  # nobody listens at the discard port
 NEVER, AT_ONCE = 1.0, -1.0  # theta: no similarity exceeds the one, every one exceeds the other
 
 
@@ -259,6 +263,16 @@ def running_edge(folder: Path, upstream: str, **settings: object) -> Iterator[tu
     app = create_edge(EdgeSettings.model_validate(values))
     with serving(app) as http:
         yield http, app
+
+
+@contextmanager
+def running_dashboard(**settings: object) -> Iterator[httpx2.Client]:
+    """A dashboard beside some nodes, in this process; its sweeps are its own unless a store is named."""
+    with TemporaryDirectory() as folder:
+        named = {"sweep_store": f"sqlite://{folder}/sweeps.sqlite3", **settings}
+        values = DashboardSettings.model_validate(named)
+        with serving(create_dashboard(values, make_desk(values))) as http:
+            yield http
 
 
 def lasting(answer: FrameAnswer) -> FrameAnswer:

@@ -28,8 +28,8 @@ MAY_IMPORT = {
 CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}, "channel.sionna_bridge": {"torch", "sionna"}}
 #: What runs without torch.
 LIGHT = (
-    "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "experiments.figures.draw",
-    "experiments.sweeps.export",
+    "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "service.nodes.dashboard.app",
+    "experiments.figures.draw", "experiments.sweeps.desk",
 )  # fmt: skip  # a list of names
 SECTIONS = ("Shapes", "Units", "Math", "Source", "Differs")
 MAX_LINES = 300
@@ -90,6 +90,11 @@ def at_load_time(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from at_load_time(getattr(statement, name, []))
             for handler in getattr(statement, "handlers", []):
                 yield from at_load_time(handler.body)
+
+
+def page_files() -> list[Path]:
+    page = ROOT / "service" / "nodes" / "dashboard" / "page"
+    return sorted(path for path in page.iterdir() if path.suffix in (".js", ".css", ".html"))
 
 
 def covers(allowed: str, name: str) -> bool:
@@ -160,6 +165,15 @@ def test_file_is_small_named_and_licensed(path: Path) -> None:
     assert len(lines) <= MAX_LINES
     assert lines[:1] == ["# SPDX-License-Identifier: Apache-2.0"]
     assert not {part.lower() for part in path.relative_to(ROOT).with_suffix("").parts} & VAGUE
+
+
+@pytest.mark.parametrize("path", page_files(), ids=lambda path: path.name)
+def test_the_page_is_made_of_small_licensed_files(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= MAX_LINES
+    assert max(map(len, lines)) <= 140
+    assert any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2])
+    assert path.stem not in VAGUE
 
 
 def physics() -> list[Path]:

@@ -137,7 +137,7 @@ def test_a_refusal_is_one_line_with_its_status(nodes: Nodes, image: Path) -> Non
         (("channel",), "missing command", 2),
         (("channel", "set"), "nothing to change: give --ber", 1),
         (("channel", "set", "feedback", "--ber", "0.1", "--feedback-ber", "0.2"), "give one of them", 1),
-        (("node", "dashboard"), "'dashboard' is not one of 'edge', 'channel', 'cloud'", 2),
+        (("node", "dashbord"), "'dashbord' is not one of 'edge', 'channel', 'cloud', 'dashboard'", 2),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], part: str, code: int) -> None:

@@ -110,7 +110,7 @@ def test_what_the_edge_refuses_is_one_line(addresses: dict[str, str], arguments:
 def test_the_end_leaves_no_process(up: tuple["subprocess.Popen[str]", list[str]]) -> None:
     process, lines = up
     pids = pids_of(lines)
-    assert len(pids) == 3
+    assert len(pids) == 4
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0

@@ -22,7 +22,7 @@ CODE = (
     "cli.processes.NODE_COMMAND = (sys.executable, sys.argv.pop(1))\n"
     "from cli.app import main\nmain()"
 )
-PORTS = ("--edge-port", "0", "--channel-port", "0", "--cloud-port", "0")
+PORTS = ("--edge-port", "0", "--channel-port", "0", "--cloud-port", "0", "--dashboard-port", "0")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -54,25 +54,25 @@ def running(*arguments: str, until: str, **variables: str) -> Iterator[tuple["su
 
 
 def pids_of(lines: list[str]) -> dict[str, int]:
-    found = [re.match(r"(edge|channel|cloud) +http://127\.0\.0\.1:\d+ +pid (\d+)", line) for line in lines]
+    found = [re.match(r"(dashboard|edge|channel|cloud) +http://127\.0\.0\.1:\d+ +pid (\d+)", line) for line in lines]
     return {match[1]: int(match[2]) for match in found if match}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_stops_its_nodes_in_order_when_it_is_told_to_end(number: signal.Signals) -> None:
-    with running("up", *PORTS, until="Ctrl-C stops all three") as (process, lines):
+    with running("up", *PORTS, until="Ctrl-C stops all four") as (process, lines):
         pids = pids_of(lines)
-        assert len(pids) == 3
+        assert len(pids) == 4
         process.send_signal(number)
         rest, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
-    assert re.findall(r"^(\w+) +ended$", rest, re.MULTILINE) == ["edge", "channel", "cloud"]
+    assert re.findall(r"^(\w+) +ended$", rest, re.MULTILINE) == ["dashboard", "edge", "channel", "cloud"]
     assert rest.endswith("stopped\n")
     assert not any(alive(pid) for pid in pids.values())
 
 
 def test_up_ends_with_one_line_when_a_node_dies() -> None:
-    with running("up", *PORTS, until="Ctrl-C stops all three") as (process, lines):
+    with running("up", *PORTS, until="Ctrl-C stops all four") as (process, lines):
         pids = pids_of(lines)
         os.kill(pids["cloud"], signal.SIGKILL)
         _, errors = process.communicate(timeout=60)
@@ -91,14 +91,14 @@ def test_up_ends_early_with_the_last_line_of_a_node_that_cannot_start() -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(
-        r"spikelink: the (edge|channel|cloud) node ended with exit code 3: WeightsError: the weights are not there\n",
+        r"spikelink: the \w+ node ended with exit code 3: WeightsError: the weights are not there\n",
         done.stderr,
     )
     assert "WeightsError: the weights are not there" in done.stdout
 
 
 def test_a_signal_while_the_nodes_come_up_leaves_none_behind() -> None:
-    with running("up", *PORTS, until="cloud   started", FAKE_FAILURE="never-ready") as (process, lines):
+    with running("up", *PORTS, until="cloud     started", FAKE_FAILURE="never-ready") as (process, lines):
         pid = int(re.findall(r"started \[(\d+)\]", lines[-1])[0])
         assert alive(pid)
         process.send_signal(signal.SIGTERM)
@@ -122,11 +122,12 @@ def test_the_demo_classifies_the_photographs_at_each_ber_and_stops_its_nodes(tmp
         row = next(line.split() for line in done.stdout.splitlines() if re.match(rf" *{re.escape(ber)} +4 ", line))
         assert row[1:5] == ["4", "1", "25.0", "%"]  # the nodes call everything a rocket
     assert done.stdout.count("✗ rocket") == 12
+    assert len(re.findall(r"^snn-sc-(?:margin-)?harq .* 4 +25\.00 ", done.stdout, re.MULTILINE)) == 8  # the sweep
     assert "4 photographs are too few for an accuracy" in " ".join(done.stdout.split())
     assert not any(alive(pid) for pid in pids_of(done.stdout.splitlines()).values())
 
 
-def test_the_demo_sends_test_images_where_the_data_set_is(tmp_path: Path) -> None:
+def test_the_demo_ends_with_a_sweep_of_test_images_where_the_data_set_is(tmp_path: Path) -> None:
     # Twelve images, two of them rockets (class 69), which is what the nodes call everything.
     records = [bytes([0, 69 if row < 2 else row]) + bytes([row]) * 3072 for row in range(12)]
     (tmp_path / "test.bin").write_bytes(b"".join(records))
@@ -138,9 +139,13 @@ def test_the_demo_sends_test_images_where_the_data_set_is(tmp_path: Path) -> Non
         env=environment(),
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "12 of CIFAR-100's 10,000 test images, seed 7" in done.stdout
-    rows = [line.split() for line in done.stdout.splitlines() if re.match(r" *0(\.\d)? +12 ", line)]
-    assert [row[:5] for row in rows] == [[ber, "12", "2", "16.7", "%"] for ber in ("0", "0.1", "0.2", "0.3")]
+    assert "the page is at http://127.0.0.1:" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if re.match(r"snn-sc-(margin-)?harq .* 12 ", line)]
+    assert [row[:1] + row[2:5] for row in rows] == [
+        [system, ber, "12", "16.67"]
+        for system in ("snn-sc-harq", "snn-sc-margin-harq")
+        for ber in ("0", "0.1", "0.2", "0.3")
+    ]
 
 
 def test_the_demo_stays_up_when_it_is_asked_to() -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 from containers import (
     CHANNEL_IMAGE,
@@ -25,7 +26,7 @@ from client import Client, NotAuthorizedError, SpikeLinkError
 
 pytestmark = pytest.mark.containers
 
-ROLES = ("edge", "channel", "cloud")
+ROLES = ("edge", "channel", "cloud", "dashboard")
 TOKEN, ADMIN_TOKEN = "/run/spikelink/token", "/run/spikelink/admin_token"
 
 _OWN_PACKAGES = """
@@ -34,6 +35,12 @@ own = ("channel", "cli", "client", "experiments", "models", "service", "tests")
 print(*(name for name in own if pathlib.Path(channel.__file__).parents[1].joinpath(name).exists()))
 """
 _INSTALLED = "import importlib.util; print(*(name for name in {names} if importlib.util.find_spec(name)))"
+_PAGE = """
+from service.nodes.dashboard.files import PAGE
+from service.nodes.dashboard.reference import read_reference
+assert {"index.html", "main.js", "vendor", "samples"} <= {path.name for path in PAGE.iterdir()}
+print("ok" if read_reference()[0].points else "no points")
+"""
 _WEIGHTS = "import pathlib; print(*pathlib.Path('/').glob('[!ps]*/**/*.safetensors'), sep='\\n')"
 
 
@@ -49,10 +56,11 @@ def stack(images: None) -> Iterator[Project]:
     project = Project(
         f"spikelink-test-{os.getpid()}",
         "docker-compose.yml",
-        {"EDGE_PORT": "", "CHANNEL_PORT": "", "DEADLINE_S": "240"},
+        {"EDGE_PORT": "", "CHANNEL_PORT": "", "DASHBOARD_PORT": "", "DEADLINE_S": "240"},
     )
     with started(project):
         project.wait_healthy("edge")
+        project.wait_healthy("dashboard")
         yield project
 
 
@@ -73,8 +81,10 @@ def test_the_channel_image_has_neither_torch_nor_networks_nor_weights(images: No
 
 
 def test_the_model_image_has_the_weights_and_no_torchvision(images: None) -> None:
-    assert in_image(MODEL_IMAGE, _OWN_PACKAGES) == "channel cli client models service"
+    assert in_image(MODEL_IMAGE, _OWN_PACKAGES) == "channel cli client experiments models service"
     assert in_image(MODEL_IMAGE, _INSTALLED.format(names=("torchvision", "torchaudio", "pytest"))) == ""
+    assert in_image(MODEL_IMAGE, _PAGE) == "ok"
+    assert in_image(MODEL_IMAGE, "import experiments.sweeps.through_nodes; print('ok')") == "ok"
     assert in_image(MODEL_IMAGE, "from channel.ldpc import prefix_ldpc; prefix_ldpc(); print('ok')") == "ok"
     assert "/opt/spikelink/weights/resnet18/head.safetensors" in in_image(MODEL_IMAGE, _WEIGHTS).splitlines()
 
@@ -110,8 +120,27 @@ def test_ports_are_published_on_loopback_alone(stack: Project) -> None:
         "edge": "127.0.0.1",
         "channel": "127.0.0.1",
         "cloud": "",
+        "dashboard": "127.0.0.1",
         "redis": "",
     }
+
+
+def test_the_page_works_against_the_containers(stack: Project) -> None:
+    url = stack.url("dashboard", 8000)
+    token, admin_token = stack.execute("dashboard", "cat", TOKEN), stack.execute("dashboard", "cat", ADMIN_TOKEN)
+    with Client(url, channel_url=url, token=token, admin_token=admin_token, timeout_s=250) as page:
+        assert classify(page).outcome == "exhausted"
+        assert page.change_link("forward", latency_ms=1.0).latency_ms == 1.0
+        page.reset_links()
+    with Client(url, channel_url=url, token=token) as user, pytest.raises(NotAuthorizedError):
+        user.change_link("forward", latency_ms=1.0)
+    assert "default-src 'self'" in httpx2.get(url, timeout=60).headers["Content-Security-Policy"]
+    assert httpx2.get(f"{url}/v1/nodes", timeout=60).status_code == 401
+    with httpx2.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {token}"}) as http:
+        found = http.get("/v1/nodes").json()
+        assert {node["role"]: node["health"] for node in found} == dict.fromkeys(ROLES, "ready")
+        assert http.get("/readyz").json()["checks"] == {"page": "ok", "sweeps": "ok"}
+        assert http.get("/v1/sweeps").json() == []
 
 
 def test_an_image_is_classified_through_the_three_containers(client: Client) -> None:

@@ -82,7 +82,8 @@ def test_the_overlay_gives_gpus_to_edge_and_cloud() -> None:
     services = dict(re.findall(r"^  (\w+):\n((?:    .*\n)+)", text.partition("services:\n")[2], re.MULTILINE))
     assert [name for name, service in services.items() if "driver: nvidia" in service] == ["cloud", "edge"]
     assert [name for name, service in services.items() if "SPIKELINK_DEVICE: cuda" in service] == ["cloud", "edge"]
-    assert [name for name, service in services.items() if "model-node:cuda" in service] == ["cloud", "edge"]
+    images = [name for name, service in services.items() if "model-node:cuda" in service]
+    assert images == ["cloud", "dashboard", "edge"]
 
 
 def test_tokens_are_made_once_and_for_their_readers_alone(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ ONE = '[[series]]\nsystem = "snn-sc-harq"\n'
     ("text", "says"),
     [
         ("bers = [0.1", "is not TOML"),
-        ("bers = [0.1]\nthreshold = 0.7", "the file: there is no key 'threshold'"),
+        ("bers = [0.1]\nthreshold = 0.7", r"sweep.toml: there is no key 'threshold'"),
         (GRID + ONE + "threshold = 0.7", r"series\[0\]: there is no key 'threshold'"),
         (GRID, "series: field required"),
         (GRID.replace("[0, 0.1]", "[]") + ONE, "bers: .*at least 1"),

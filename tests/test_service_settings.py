@@ -15,7 +15,9 @@ from service.settings import (
     ChannelSettings,
     CloudSettings,
     ComputeSettings,
+    DashboardSettings,
     EdgeSettings,
+    LinkAdminSettings,
     NodeSettings,
     SettingsError,
     known_names,
@@ -34,7 +36,7 @@ def loaded(role: str, **variables: str) -> NodeSettings:
 def test_nothing_needs_to_be_set(role: str) -> None:
     settings = loaded(role)
     assert settings.host == "127.0.0.1"
-    assert settings.port == {"edge": 8001, "channel": 8002, "cloud": 8003}[role]
+    assert settings.port == {"edge": 8001, "channel": 8002, "cloud": 8003, "dashboard": 8000}[role]
     assert settings.bearer() is None
 
 
@@ -179,8 +181,10 @@ def tables() -> dict[str, dict[str, str]]:
         ("Every node", NodeSettings, None),
         ("Edge and cloud: networks", ComputeSettings, NodeSettings),
         ("Edge", EdgeSettings, ComputeSettings),
-        ("Channel", ChannelSettings, NodeSettings),
+        ("Channel and dashboard: who may change the links", LinkAdminSettings, NodeSettings),
+        ("Channel", ChannelSettings, LinkAdminSettings),
         ("Cloud", CloudSettings, ComputeSettings),
+        ("Dashboard", DashboardSettings, LinkAdminSettings),
     ],
 )
 def test_every_setting_is_documented_with_its_default(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sweep is asked to measure, as it stands in a TOML file. Whether the systems are there is checked later."""
+"""What a sweep is asked to measure, in a TOML file or as JSON. Whether the systems are there is checked later."""
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -91,18 +91,27 @@ def read_spec(path: Path) -> Spec:
     """The specification in a TOML file; a folder of images is taken from where the file lies. Raises SpecError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        # As JSON, whose strict reading knows that a list may be a tuple and a text a path.
-        spec = Spec.model_validate_json(json.dumps(content, default=str))
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror or error}") from None
-    except ValidationError as error:
-        raise SpecError(f"{path}: {_first(error)}") from None
     except ValueError as error:  # TOML's own errors and those of UTF-8
         raise SpecError(f"{path} is not TOML: {error}") from None
+    try:
+        spec = spec_of(content)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
     if spec.images.folder is None:
         return spec
     folder = (path.absolute().parent / spec.images.folder).resolve()
     return spec.model_copy(update={"images": spec.images.model_copy(update={"folder": folder})})
+
+
+def spec_of(content: Mapping[str, object]) -> Spec:
+    """The specification that a TOML file or a JSON object holds. Raises SpecError."""
+    try:
+        # As JSON, whose strict reading knows that a list may be a tuple and a text a path.
+        return Spec.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise SpecError(_first(error)) from None
 
 
 def _first(error: ValidationError) -> str:
@@ -110,12 +119,12 @@ def _first(error: ValidationError) -> str:
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     if first["type"] == "extra_forbidden":
         *inside, key = first["loc"]
-        return f"{_path(inside) or 'the file'}: there is no key {key!r}"
+        return f"{_path(inside)}there is no key {key!r}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{_path(first['loc'])}: {message[:1].lower()}{message[1:]}"
+    return f"{_path(first['loc'])}{message[:1].lower()}{message[1:]}"
 
 
 def _path(places: Sequence[int | str]) -> str:
-    """As one would write it: series[1].thresholds[0]."""
+    """As one would write it, with a colon: ``series[1].thresholds[0]: ``; nothing for the whole."""
     text = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in places)
-    return text.removeprefix(".")
+    return f"{text.removeprefix('.')}: " if text else ""

@@ -62,14 +62,16 @@ class Spool:
 
     async def _unless_failed(self, step: Awaitable[None]) -> None:
         waiting = asyncio.ensure_future(step)
-        while not waiting.done():
-            await asyncio.wait({waiting, self._writer}, timeout=_PAUSE_S, return_when=asyncio.FIRST_COMPLETED)
-            if self._writer.done():
-                waiting.cancel()
-                self._writer.result()
-            if self._queue.full() and self._patience.away:
-                self._patience.tell(f"{self._queue.qsize()} results wait for the store: pausing until it is back")
-        await waiting
+        try:
+            while not waiting.done():
+                await asyncio.wait({waiting, self._writer}, timeout=_PAUSE_S, return_when=asyncio.FIRST_COMPLETED)
+                if self._writer.done():
+                    self._writer.result()
+                if self._queue.full() and self._patience.away:
+                    self._patience.tell(f"{self._queue.qsize()} results wait for the store: pausing until it is back")
+            await waiting
+        finally:
+            waiting.cancel()  # does nothing to a step that is done
 
     async def _write(self) -> None:
         while True:

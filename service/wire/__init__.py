@@ -34,6 +34,7 @@ from service.wire.base import (
     Wire,
 )
 from service.wire.classification import BatchClassification, Classification, RoundReport
+from service.wire.dashboard import LinkReport, NodeReport, Point, ReferenceResults, series_name
 from service.wire.events import EVENT_STREAM, EVENTS, Event, Start
 from service.wire.frames import (
     BER_ADAPTER,
@@ -46,6 +47,13 @@ from service.wire.frames import (
     read_number,
 )
 from service.wire.nodes import LinkChange, LinkCounters, LinkState, NodeInfo, Problem, ProfileInfo, Readiness
+from service.wire.sweeps import (
+    SweepPoints,
+    SweepRefusedError,
+    SweepReport,
+    SweepState,
+    SweepStoreState,
+)
 
 __all__ = [
     "BER",
@@ -78,20 +86,30 @@ __all__ = [
     "Label",
     "LinkChange",
     "LinkCounters",
+    "LinkReport",
     "LinkState",
     "NodeInfo",
+    "NodeReport",
+    "Point",
     "Prediction",
     "Problem",
     "ProfileInfo",
     "Readiness",
+    "ReferenceResults",
     "RelayedAnswer",
     "ResultAnswer",
     "ResultRequest",
     "RoundReport",
     "Start",
+    "SweepPoints",
+    "SweepRefusedError",
+    "SweepReport",
+    "SweepState",
+    "SweepStoreState",
     "Theta",
     "Wire",
     "format_blocks",
     "parse_blocks",
     "read_number",
+    "series_name",
 ]

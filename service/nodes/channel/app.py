@@ -14,12 +14,11 @@ from service.errors import (
     PeerTimedOut,
     SessionConflict,
     SessionGone,
-    Unauthorized,
     Unprocessable,
     documented,
 )
 from service.frames import FRAME_OPENAPI, DeadlineDep, RequestIdDep, body_of
-from service.guard import bearer_of
+from service.guard import only_for_admin
 from service.hop import Hop
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
 from service.nodes.channel.links import LINKS, LinkTable
@@ -106,11 +105,7 @@ def _add_frame_routes(app: FastAPI, state: NodeState, relay: Relay) -> None:
 
 
 def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
-    def administrator(request: Request) -> None:
-        if admin is not None and bearer_of(request.headers, (admin.encode(),)) is None:
-            raise Unauthorized("changing a link needs the admin token")
-
-    guarded = [Depends(administrator)]
+    guarded = [Depends(only_for_admin(admin))]
     missing = documented(NotFound, Unprocessable)
 
     @app.get("/v1/links", tags=["links"], summary="All links")

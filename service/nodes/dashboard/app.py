@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard node: the page, and the routes that it uses, all from one origin."""
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service.errors import Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLarge, Unprocessable, documented
+from service.guard import only_for_admin
+from service.hop import Deadline
+from service.node_app import NodeState, base_info, build_app, refuse_while_draining
+from service.nodes.dashboard import sweeps
+from service.nodes.dashboard.desk import SweepDesk
+from service.nodes.dashboard.feed import Feed
+from service.nodes.dashboard.files import PageFiles
+from service.nodes.dashboard.passing import PassedOn, call_of
+from service.nodes.dashboard.peers import Peers, node_report
+from service.nodes.dashboard.reference import read_reference
+from service.nodes.dashboard.watch import Watch
+from service.settings import DashboardSettings
+from service.stores import StoreUnavailableError
+from service.wire import EVENT_STREAM, LinkChange, LinkCounters, NodeInfo, NodeReport, Readiness, ReferenceResults
+
+_DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
+#: The files of the page are public; what the page asks for is not.
+_GUARDED: Final = "/v1/"
+#: The edge gives up first, because it knows what failed.
+_LONGER_S: Final = 5.0
+_LINK_PATIENCE_S: Final = 10.0
+
+LinkName = Annotated[str, Path(pattern=r"^[a-z]{1,20}$")]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """What a request needs of the node."""
+
+    settings: DashboardSettings
+    state: NodeState
+    peers: Peers
+    feed: Feed
+    watch: Watch
+    reference: tuple[ReferenceResults, ...]
+
+
+def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
+    """The dashboard's application. Imports neither models nor torch."""
+
+    async def checks() -> Readiness:
+        # That another node is down, or the store, is for the page to show, and no reason to withhold the page.
+        return Readiness(ready=True, checks={"page": "ok", "sweeps": await _store_state(desk)})
+
+    async def own() -> NodeReport:
+        return node_report("dashboard", f"http://{settings.host}:{settings.port}", await checks(), state.info())
+
+    state = NodeState("dashboard", lambda: NodeInfo.model_validate(base_info("dashboard")), checks)
+    peers, feed = Peers(settings), Feed()
+    node = Dashboard(settings, state, peers, feed, Watch(peers, feed, own, desk), read_reference())
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await peers.open()
+        await desk.open()
+        node.watch.start()
+        yield
+        await node.watch.stop()
+        await desk.close()
+        await peers.close()
+
+    token, admin = settings.bearer(), settings.admin_bearer()
+    app = build_app(
+        state,
+        description=_DESCRIPTION,
+        tokens=tuple(value for value in (token, admin) if value) if token else (),
+        max_body_bytes=settings.max_upload_bytes,
+        lifespan=lifespan,
+        guarded=_GUARDED,
+    )
+    named = [] if token else [Depends(_address)]
+    app.include_router(_looking(node), dependencies=named)
+    app.include_router(_doing(node), dependencies=named)
+    app.include_router(sweeps.looking(desk), dependencies=named)
+    app.include_router(sweeps.doing(desk, state, admin), dependencies=named)
+    app.mount("/", PageFiles(), name="page")
+    return app
+
+
+async def _store_state(desk: SweepDesk) -> str:
+    try:
+        await desk.ping()
+    except StoreUnavailableError as error:
+        return str(error)
+    return "ok"
+
+
+def _address(request: Request) -> None:
+    """Where no token is asked for, the page has no name but localhost.
+
+    A page of another site could have its own name point here, and its requests would look like this site's.
+    """
+    host = request.url.hostname or ""
+    if host != "localhost" and not host.endswith(".localhost"):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise Forbidden(f"without a token this page answers to localhost and IP addresses, not to {host}") from None
+
+
+def _looking(node: Dashboard) -> APIRouter:
+    router = APIRouter(tags=["dashboard"])
+
+    @router.get("/v1/nodes", summary="How each node is")
+    async def nodes() -> list[NodeReport]:
+        return await node.watch.nodes()
+
+    @router.get("/v1/links", summary="The channel's links", responses=documented(PeerFailed, PeerTimedOut))
+    async def links() -> list[LinkCounters]:
+        return await node.peers.links()
+
+    @router.get("/v1/reference", summary="Committed results")
+    async def reference() -> tuple[ReferenceResults, ...]:
+        return node.reference
+
+    @router.get("/v1/events", summary="Nodes, links and sweeps as they change", response_class=StreamingResponse)
+    async def events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
+        refuse_while_draining(node.state)
+        stream = node.feed.stream(last_event_id, lambda: node.state.draining)
+        return StreamingResponse(stream, media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+def _doing(node: Dashboard) -> APIRouter:
+    router = APIRouter(tags=["passed on"])
+    admins = [Depends(only_for_admin(node.settings.admin_bearer()))]
+    refusals = documented(Forbidden, NotFound, Unprocessable, PeerFailed, PeerTimedOut)
+
+    @router.post("/v1/classify", summary="Passed on to the edge", responses=documented(TooLarge, PeerFailed))
+    async def classify(request: Request) -> Response:
+        refuse_while_draining(node.state)
+        call = call_of(request, await request.body())
+        return PassedOn(node.peers.hops["edge"], call, node.settings.deadline_s + _LONGER_S)
+
+    @router.patch("/v1/links/{name}", summary="Passed on to the channel", responses=refusals, dependencies=admins)
+    async def change_link(request: Request, name: LinkName, change: LinkChange) -> Response:
+        return await _to_channel(node, request)
+
+    @router.post("/v1/reset", summary="Passed on to the channel", responses=refusals, dependencies=admins)
+    async def reset(request: Request) -> Response:
+        return await _to_channel(node, request)
+
+    return router
+
+
+async def _to_channel(node: Dashboard, request: Request) -> Response:
+    call = call_of(request, await request.body())
+    reply = await node.peers.hops["channel"].ask(request.method, call, Deadline.after(_LINK_PATIENCE_S))
+    await node.watch.links()
+    return Response(reply.body, reply.status, media_type=reply.content_type)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request passed on to another node, its reply sent on as it comes, and given up when the browser has left."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi.sse import format_sse_event
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import PeerFailed, PeerTimedOut, problem_event
+from service.hop import Call, Deadline, Flow, Hop
+from service.wire import EVENT_STREAM
+
+#: What a reply keeps of its headers; the rest belongs to the hop.
+_KEPT: Final = ("Content-Type", "Retry-After", "Cache-Control")
+
+
+def call_of(request: Request, body: bytes) -> Call:
+    """The same request, to be sent elsewhere: path, query, body, and the headers that describe them."""
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    headers = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
+    return Call(path, body, headers, request.scope["spikelink.request_id"])
+
+
+class PassedOn(Response):
+    """The answer to ``call`` at ``hop``. Raises PeerFailed and PeerTimedOut where there is none."""
+
+    def __init__(self, hop: Hop, call: Call, patience_s: float) -> None:
+        self._hop, self._call, self._patience_s = hop, call, patience_s
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        forwarding = asyncio.ensure_future(self._forward(Request(scope), send))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            forwarding.cancel()  # does nothing to one that has ended
+            await asyncio.gather(forwarding, leaving, return_exceptions=True)
+        if not forwarding.cancelled():
+            forwarding.result()
+
+    async def _forward(self, request: Request, send: Send) -> None:
+        streaming = False
+        try:
+            async with self._hop.flow(self._call, Deadline.after(self._patience_s)) as flow:
+                head = {"type": "http.response.start", "status": flow.status, "headers": _kept(flow.headers)}
+                await send(head)
+                streaming = flow.headers.get("Content-Type", "").startswith(EVENT_STREAM)
+                await _send_chunks(flow, send)
+        except (PeerFailed, PeerTimedOut) as error:
+            if not streaming:
+                raise
+            # The status line is out: what went wrong becomes the last event.
+            last = format_sse_event(event="problem", data_str=problem_event(request, error).model_dump_json())
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+async def _send_chunks(flow: Flow, send: Send) -> None:
+    async for chunk in flow.chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the browser has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _kept(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    kept = [(name, headers[name]) for name in _KEPT if name in headers]
+    # A proxy that collects a stream before it hands it on would undo it.
+    return [(name.lower().encode(), value.encode()) for name, value in (*kept, ("X-Accel-Buffering", "no"))]

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the feed is told of sweeps: how each is, the points of those that grow, and whether their store answers."""
+
+from typing import Final
+
+from service.nodes.dashboard.desk import SweepDesk
+from service.nodes.dashboard.feed import Feed
+from service.stores import StoreUnavailableError
+from service.wire import SweepPoints, SweepReport, SweepStoreState
+
+_STORE: Final = "store"
+
+
+class SweepNews:
+    """Points of a sweep that does not grow are no news: a page asks for them when it wants to show them."""
+
+    def __init__(self, desk: SweepDesk, feed: Feed) -> None:
+        self._desk, self._feed = desk, feed
+        self._units_at_first: dict[str, int] | None = None
+
+    async def look(self) -> None:
+        """Look once and publish."""
+        try:
+            reports = await self._desk.look()
+        except StoreUnavailableError as error:
+            self._publish_store(SweepStoreState(available=False, message=str(error)))
+            return
+        if self._units_at_first is None:
+            self._units_at_first = {report.id: report.units_done for report in reports}
+        self._publish_store(SweepStoreState(available=True))
+        for report in reports:
+            self._publish(report, self._units_at_first.get(report.id, 0))
+
+    def _publish_store(self, state: SweepStoreState) -> None:
+        self._feed.publish("sweeps", _STORE, state.model_dump_json())
+
+    def _publish(self, report: SweepReport, units_at_first: int) -> None:
+        self._feed.publish("sweep", report.id, report.without_points().model_dump_json())
+        if report.units_done > units_at_first:
+            points = SweepPoints(sweep=report.id, points=report.points)
+            self._feed.publish("points", report.id, points.model_dump_json())

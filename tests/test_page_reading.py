@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page as it is read: by keyboard and screen reader, in light and dark, on any width, and as files."""
+
+import csv
+import io
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from browser import Tab, opened, running_chromium
+from nodes import NOWHERE, running_channel, running_dashboard
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from service.nodes.dashboard.reference import read_reference
+
+NAMELESS = """() => [...document.querySelectorAll("input, select, button, [role=slider], summary")].filter((each) =>
+    !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()
+    && !each.querySelector("img[alt]")).map((each) => each.outerHTML)"""
+TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def url(browser: Browser) -> Iterator[str]:
+    """A dashboard beside a channel; edge and cloud are down, which the curves do not mind."""
+    with (
+        running_channel(NOWHERE) as channel,
+        running_dashboard(edge=NOWHERE, cloud=NOWHERE, channel=str(channel.base_url)) as http,
+    ):
+        yield str(http.base_url)
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, url: str) -> Iterator[Tab]:
+    with opened(browser, url) as tab:
+        yield tab
+
+
+@pytest.fixture
+def page(tab: Tab, url: str) -> Iterator[Page]:
+    yield tab.page
+    tab.check(url)
+    tab.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_curves_are_read_by_keyboard(page: Page) -> None:
+    slider = page.get_by_role("slider", name="Read the curves at a bit error rate")
+    slider.focus()
+    page.keyboard.press("End")
+    assert slider.get_attribute("aria-valuenow") == "0.3"
+    page.keyboard.press("ArrowLeft")
+    assert slider.get_attribute("aria-valuenow") == "0.25"
+    (results,) = read_reference()
+    at = next(point for point in results.points if point.system == "snn-sc-harq" and point.ber == 0.25)
+    words = f"SNN-SC-HARQ (the paper's), θ {at.theta}: {at.bandwidth_bits:,.0f} bits, {at.accuracy:.2f} %"
+    assert words in (slider.get_attribute("aria-valuetext") or "")
+    expect(page.locator("#readout caption")).to_have_text("At a BER of 0.25")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    assert slider.get_attribute("aria-valuenow") == "0"
+
+
+def test_curves_are_read_by_pointer(page: Page) -> None:
+    box = page.locator("#accuracy").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 100)
+    expect(page.locator("#readout caption")).to_have_text("At a BER of 0.3")
+    assert page.locator("#bandwidth .rule circle").count() == page.locator("#accuracy .rule circle").count() == 4
+
+
+def test_series_are_switched_by_keyboard_and_all_follows(page: Page) -> None:
+    box = page.get_by_role("checkbox", name="Multi-rate, t = 4")
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#bandwidth .line")).to_have_count(3)
+    expect(page.locator("#readout tbody tr")).to_have_count(3)
+    assert page.evaluate("document.activeElement.dataset.key") == box.get_attribute("data-key"), "the focus stays"
+    page.keyboard.press("Space")
+    expect(page.locator("#accuracy .line")).to_have_count(4)
+
+
+def test_the_first_stop_skips_to_the_image_and_focus_is_visible(page: Page) -> None:
+    page.locator(".skip").focus()
+    assert page.evaluate("document.querySelector('a, button, input').className") == "skip", "it comes first"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    assert page.evaluate(NAMELESS) == []
+    headings = page.get_by_role("heading", level=2).all_inner_texts()
+    assert headings == ["Curves", "An image", "Sweeps", "Channel", "Nodes"]
+
+
+def test_a_table_stands_behind_each_chart(page: Page) -> None:
+    shown = {("snn-sc-harq", None), ("snn-sc-margin-harq", None), ("multi-rate", 4), ("multi-rate", 8)}
+    points = [point for point in read_reference()[0].points if (point.system, point.t) in shown]
+    for chart, wanted in (
+        ("bandwidth", f"{points[0].bandwidth_bits:,.0f} bits"),
+        ("accuracy", "74.02 % (73.2 to 74.9)"),
+    ):
+        table = page.locator(f'details[data-of="{chart}"]')
+        table.locator("summary").click()
+        assert table.locator("td").count() == len(points) == 28
+        expect(table.locator("td").first).to_have_text(wanted)
+
+
+def saved(page: Page, name: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return download.value.path().read_bytes()
+
+
+def test_what_is_shown_is_saved_as_csv(page: Page) -> None:
+    rows = list(csv.DictReader(io.StringIO(saved(page, "Save all that is shown as CSV").decode())))
+    points = {(point.series, point.ber): point for point in read_reference()[0].points}
+    assert len(rows) == 28
+    for row in rows:
+        point = points[row["series"], float(row["ber"])]
+        assert float(row["accuracy"]) == point.accuracy
+        assert float(row["bandwidth_bits"]) == point.bandwidth_bits
+        assert row["source"] == "reference"
+        assert row["t"] == ("" if point.t is None else str(point.t))
+
+
+def test_a_chart_is_saved_as_svg_that_stands_alone(page: Page) -> None:
+    root = ElementTree.fromstring(saved(page, "Save accuracy as SVG"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not [each for each in root.iter() if "class" in each.attrib or "style" in each.attrib]
+    strokes = {each.get("stroke") for each in root.iter("{http://www.w3.org/2000/svg}path")}
+    assert {"rgb(0, 114, 178)", "rgb(213, 94, 0)"} <= strokes
+
+
+def test_a_chart_is_saved_as_png_with_the_same_colours(page: Page) -> None:
+    image = Image.open(io.BytesIO(saved(page, "Save mean bandwidth as PNG"))).convert("RGB")
+    drawn = page.locator("#bandwidth").bounding_box()
+    assert drawn is not None
+    assert image.size == (2 * round(drawn["width"]), 2 * round(drawn["height"]))
+    pixels = np.asarray(image).reshape(-1, 3)
+    for colour in ((0, 114, 178), (213, 94, 0), (255, 255, 255)):
+        assert (pixels == colour).all(axis=1).sum() > 200, colour
+
+
+def test_nothing_is_wider_than_the_screen(page: Page) -> None:
+    columns = "getComputedStyle(document.querySelector('.board')).gridTemplateColumns.split(' ').length"
+    for width in (320, 360, 390, 768, 1024, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.querySelector('#accuracy').clientWidth <= document.body.clientWidth")
+        assert page.evaluate(TOO_WIDE) == 0, width
+        assert page.evaluate(columns) == (2 if width > 1100 else 1), width
+
+
+def test_dark_is_dark_and_readable(page: Page) -> None:
+    brightness = """() => ["backgroundColor", "color"].map((name) => {
+        const [r, g, b] = getComputedStyle(document.querySelector(".panel"))[name].match(/\\d+/g).map(Number);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    })"""
+    ground, ink = page.evaluate(brightness)
+    assert ink < 60 < 200 < ground
+    page.emulate_media(color_scheme="dark")
+    ground, ink = page.evaluate(brightness)
+    assert ground < 60 < 200 < ink
+
+
+def test_nothing_moves_for_those_who_want_stillness(page: Page) -> None:
+    animation = """() => {
+        const made = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
+        const group = document.querySelector("#ladder svg").appendChild(made("g"));
+        group.setAttribute("class", "fresh");
+        group.appendChild(made("path")).setAttribute("class", "head");
+        const name = getComputedStyle(group.firstChild).animationName;
+        group.remove();
+        return name;
+    }"""
+    assert page.evaluate(animation) == "appear"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(animation) == "none"

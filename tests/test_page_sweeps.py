@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sweeps on the page: started from a form, drawn while they run, stopped, taken up again, saved."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from browser import Tab, opened, running_chromium
+from nodes import three_nodes
+from playwright.sync_api import Browser, Locator, Page, expect
+from toy_cifar import write_toy_test_set
+
+from cli.processes import Nodes, Ports
+
+IMAGES = 96  # two units at each point
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def nodes(browser: Browser, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    folder = tmp_path_factory.mktemp("sweeps")
+    write_toy_test_set(folder / "data", IMAGES)
+    dashboard = {
+        "SPIKELINK_DATA": str(folder / "data"),
+        "SPIKELINK_SWEEP_STORE": f"sqlite://{folder / 'sweeps.sqlite3'}",
+    }
+    environment = {"cloud": {"SPIKELINK_STORE": "memory://"}, "dashboard": dashboard}
+    with three_nodes(toy_folder, environment, Ports(0, 0, 0, 0)) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, nodes: Nodes) -> Iterator[Tab]:
+    with opened(browser, nodes.urls["dashboard"]) as tab:
+        yield tab
+
+
+@pytest.fixture
+def page(tab: Tab, nodes: Nodes) -> Iterator[Page]:
+    if tab.page.locator("#sweep-new[open]").count() == 0:
+        tab.page.get_by_text("A new sweep", exact=True).click()
+    yield tab.page
+    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 0}, timeout=60).raise_for_status()
+    tab.check(nodes.urls["dashboard"])
+
+
+def start(page: Page, name: str, *, bers: str = "0, 0.2", count: int = IMAGES) -> Locator:
+    """Start a sweep of two systems -> its row in the table."""
+    page.check("#sweep-of-multi-rate")
+    page.fill("#sweep-of-multi-rate-settings", "4")
+    page.fill("#sweep-of-snn-sc-harq-settings", "0.5, 1")
+    page.fill("#sweep-bers", bers)
+    page.fill("#sweep-count", str(count))
+    page.fill("#sweep-name", name)
+    page.click("#sweep-start")
+    return page.locator(".sweeps tr", has_text=name)
+
+
+def labels(page: Page, name: str) -> list[str]:
+    return page.locator("#legend label", has_text=f"sweep {name}").all_inner_texts()
+
+
+def test_a_small_sweep_becomes_curves(page: Page, nodes: Nodes) -> None:
+    row = start(page, "small")
+    expect(row).to_have_attribute("data-state", "complete")
+    expect(page.locator("#legend label", has_text="sweep small")).to_have_count(3)
+    assert len(set(labels(page, "small"))) == 3
+    found = httpx2.get(f"{nodes.urls['dashboard']}/v1/sweeps/{row.get_attribute('data-sweep')}", timeout=60).json()
+    assert len(found["points"]) == 6
+    assert {point["images"] for point in found["points"]} == {IMAGES}
+    readout = page.locator("#readout")
+    slider = page.get_by_role("slider", name="Read the curves at a bit error rate")
+    slider.focus()
+    page.keyboard.press("Home")
+    for point in found["points"]:
+        if point["ber"] == 0:
+            expect(readout).to_contain_text(f"{point['accuracy']:.2f} %")
+    expect(readout).to_contain_text("2,048 bits")
+
+
+def test_points_appear_while_it_runs_and_cancelling_stops_it(page: Page, nodes: Nodes) -> None:
+    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 700}, timeout=60).raise_for_status()
+    row = start(page, "slow", bers="0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3")
+    expect(page.locator("#legend label", has_text="sweep slow").first).to_be_visible()
+    expect(row).to_have_attribute("data-state", "running")
+    row.get_by_role("button", name="Cancel sweep slow").click()
+    expect(row).to_have_attribute("data-state", "cancelled")
+    done = re.search(r"(\d+) of (\d+) units", row.inner_text())
+    assert done is not None
+    assert int(done[1]) < int(done[2])
+    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 0}, timeout=60).raise_for_status()
+    row.get_by_role("button", name="Resume sweep slow").click()
+    expect(row).to_have_attribute("data-state", "complete")
+
+
+def test_a_sweep_is_shown_hidden_and_saved(page: Page) -> None:
+    row = start(page, "kept", bers="0.1")
+    expect(row).to_have_attribute("data-state", "complete")
+    shown = row.get_by_role("checkbox", name="Show sweep kept in the charts")
+    expect(shown).to_be_checked()
+    shown.uncheck()
+    expect(page.locator("#legend label", has_text="sweep kept")).to_have_count(0)
+    shown.check()
+    expect(page.locator("#legend label", has_text="sweep kept")).to_have_count(3)
+    with page.expect_download() as started:
+        row.get_by_role("button", name="Save sweep kept as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text())))
+    assert [row["system"] for row in rows].count("snn-sc-harq") == 2
+    with page.expect_download() as started:
+        row.get_by_role("button", name="Save sweep kept as JSON").click()
+    assert json.loads(Path(started.value.path()).read_text())["name"] == "kept"
+
+
+def test_what_cannot_be_measured_is_said_in_words(page: Page) -> None:
+    status = page.locator("#sweep-status")
+    start(page, "refused", bers="0, x")
+    expect(status).to_have_text("BERs: x is no number.")
+    start(page, "refused", bers="")
+    expect(status).to_have_text("BERs: at least one is needed.")
+    start(page, "refused", bers="0.7")
+    expect(status).to_contain_text("HTTP 422")
+    start(page, "refused", count=IMAGES + 1)
+    expect(status).to_contain_text(f"{IMAGES} images")
+    expect(page.locator(".sweeps tr", has_text="refused")).to_have_count(0)
+
+
+def test_a_new_page_finds_what_was_measured(page: Page, browser: Browser, nodes: Nodes) -> None:
+    row = start(page, "found again", bers="0.3")
+    expect(row).to_have_attribute("data-state", "complete")
+    with opened(browser, nodes.urls["dashboard"]) as other:
+        found = other.page.locator(".sweeps tr", has_text="found again")
+        expect(found).to_have_attribute("data-state", "complete")
+        found.get_by_role("checkbox").check()
+        expect(other.page.locator("#legend label", has_text="sweep found again")).to_have_count(3)
+        other.check(nodes.urls["dashboard"])
