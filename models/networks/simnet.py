@@ -7,8 +7,8 @@ Math     Q1  K = [Linear(mean_HW F) > 0], straight-through gradient
          Q2  e = MLP(mean_HW, max_HW, std_HW of F'), sim = MLP(e, (2K^-1)(1-2p) * e_K, 2K^-1, p)
 Source   Fig. 3 and Algorithm 2 of arXiv 2310.08804 give inputs and outputs only.
 Differs  All layers are our choice. Layer norm and no batch norm: batch statistics differ with t, and the running mean
-         of them all fits none (measured: estimates from .53 to 1.16 where the truth is .81). The spread over space tells
-         noise from signal: without it the estimate misses half of the fall at BER 0.3 (docs/decisions/0004).
+         of them all fits none (measured: estimates from .53 to 1.16 where the truth is .81). The spread over space
+         tells noise from signal: without it the estimate misses half of the fall at BER 0.3 (docs/decisions/0004).
 """
 
 import torch

@@ -31,7 +31,9 @@ export class PointSet extends EventTarget {
 
   /** All series: key, label, look, dash, whether shown, and their points by BER. */
   series() {
-    const groups = d3.group(this.#points.values(), (point) => `${point.source}|${point.series}`);
+    // The reference first, whatever came first: a sweep may have been quicker than it.
+    const ordered = d3.sort(this.#points.values(), (point) => point.source !== "reference");
+    const groups = d3.group(ordered, (point) => `${point.source}|${point.series}`);
     const used = new Map();
     return [...groups].map(([key, points]) => {
       const first = points[0];
