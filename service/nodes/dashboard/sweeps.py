@@ -40,7 +40,7 @@ EXAMPLE: Final[dict[str, JsonValue]] = {
     "seeds": [7],
     "images": {"data_set": "cifar100-test", "count": 240},
     "series": [
-        {"system": "snn-sc-harq", "thresholds": [0.7, 0.781]},
+        {"system": "snn-sc-harq", "thresholds": [0.7, 0.774]},
         {"system": "snn-sc-margin-harq"},
         {"system": "multi-rate", "t": [4, 8]},
         {"system": "bypass", "bers": [0.0]},
