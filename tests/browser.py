@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # small in containers, and the browser dies when it is full
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
