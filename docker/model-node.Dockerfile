@@ -15,10 +15,13 @@ COPY experiments experiments
 COPY models models
 COPY service service
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
+# Whatever the checkout's modes: the dashboard reads them as a member of the group.
+COPY weights weights
+RUN chmod -R g+rX weights
 
 FROM python:3.11-slim-bookworm
-# Group 10001 may read the token; the admin token is for user 10001, the channel, alone. A cloud without Redis keeps its
-# sessions in /var/lib/spikelink, where a volume is mounted.
+# Group 10001 may read the token; the admin token is for user 10001 alone, as which channel and dashboard run. A cloud
+# without Redis keeps its sessions in /var/lib/spikelink, where a volume is mounted.
 RUN groupadd --gid 10001 spikelink \
     && useradd --uid 10002 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin spikelink \
     && install -d -m 0700 -o 10002 -g 10001 /var/lib/spikelink \
@@ -35,7 +38,7 @@ COPY --from=wheel /src/node.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt --requirement node.txt \
     && pip install --no-cache-dir --no-deps --constraint constraints.txt spikingjelly
 
-COPY --chown=10002:10001 weights /opt/spikelink/weights
+COPY --from=wheel --chown=10002:10001 /src/weights /opt/spikelink/weights
 COPY --from=wheel /wheel /build/wheel
 RUN pip install --no-cache-dir --no-deps wheel/*.whl
 

@@ -56,11 +56,12 @@ def build_app(
     tokens: tuple[str, ...],
     max_body_bytes: int,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
-    guarded: str = "/",
+    has_page: bool = False,
 ) -> FastAPI:
-    """An application with the routes that all roles share.
+    """An application with the routes that all roles share. ``tokens`` empty means that none is asked for.
 
-    ``tokens`` empty means that none is asked for; ``guarded`` is how the paths begin that ask for one.
+    The files of a page need none, what it asks for under ``/v1/`` does; and there is no interactive documentation
+    beside it, whose scripts come from elsewhere and could read the page's token.
     """
 
     @asynccontextmanager
@@ -73,11 +74,12 @@ def build_app(
         description=description,
         version=project_version(),
         lifespan=running,
+        docs_url=None if has_page else "/docs",
         redoc_url=None,
         max_body_size=max_body_bytes,
         responses={401: documented(Unauthorized)[401]} if tokens else None,
     )
-    app.tokens, app.guarded = tokens, guarded
+    app.tokens, app.guarded = tokens, "/v1/" if has_page else "/"
     app.state.node = state
     install_errors(app)
     _add_shared_routes(app, state)

@@ -140,7 +140,9 @@ def estimate_similarity(w: Weights, feature: Tensor, prior: Tensor, p: float) ->
     def linear(name: str, x: Tensor) -> Tensor:
         return F.linear(x, w[f"similarity.{name}.weight"], w[f"similarity.{name}.bias"])
 
-    pooled = torch.cat((feature.mean(dim=(2, 3)), feature.flatten(2).max(dim=2).values), dim=1)
+    mean = feature.mean(dim=(2, 3))
+    spread = ((feature.flatten(2) - mean[:, :, None]).square().mean(dim=2) + 1e-6).sqrt()
+    pooled = torch.cat((mean, feature.flatten(2).max(dim=2).values, spread), dim=1)
     pooled = F.layer_norm(pooled, pooled.shape[1:], w["similarity.embed.0.weight"], w["similarity.embed.0.bias"])
     e = F.gelu(linear("embed.3", F.gelu(linear("embed.1", pooled))))
     reliability = torch.full((len(e), 1), 1 - 2 * p)

@@ -60,8 +60,8 @@ class Bench:
 
     @contextmanager
     def slow(self) -> Iterator[None]:
-        """Each frame takes a second."""
-        self.line.channel.patch("/v1/links/forward", json={"latency_ms": 1000})
+        """Each frame takes three seconds, so that a loaded machine still finds a sweep running."""
+        self.line.channel.patch("/v1/links/forward", json={"latency_ms": 3000})
         try:
             yield
         finally:

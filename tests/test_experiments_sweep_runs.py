@@ -110,6 +110,17 @@ async def test_what_another_sweep_has_is_not_computed_again(store: SweepStore) -
 
 
 @pytest.mark.asyncio
+async def test_a_cancellation_before_the_first_unit_counts_unless_the_run_takes_it_back(store: SweepStore) -> None:
+    record, engine = made_record(IMAGES), MadeUpEngine()
+    await store.put_sweep(record.id, record.to_bytes())
+    await store.set_cancelled(record.id, True)
+    tally = await SweepRun(record, IMAGES, store, engine, Heard(), PATIENT).run(afresh=False)
+    assert tally.units_done == 0
+    assert (await run(record, store, engine)).complete
+    await store.close()
+
+
+@pytest.mark.asyncio
 async def test_cancelled_from_outside_and_taken_up_again(
     store: SweepStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 #: Prints the page faults of a second round of large tensors, made in the main thread or in another.
 _ROUNDS = """
-import resource, sys, threading
+import ctypes, resource, sys, threading
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 2 MiB would hide what is counted
 import torch
 from models.allocator import keep_freed_memory
 torch.set_num_threads(1)

@@ -121,6 +121,16 @@ def test_a_sweep_is_shown_hidden_and_saved(page: Page) -> None:
     assert json.loads(Path(started.value.path()).read_text())["name"] == "kept"
 
 
+def test_two_sweeps_of_one_name_are_two_lines(page: Page) -> None:
+    for count in (16, 32):
+        row = start(page, "twice", bers="0.1", count=count).first  # the newest stands first
+        expect(row).to_contain_text(f"{count} \N{MULTIPLICATION SIGN} 1 seed")
+        expect(row).to_have_attribute("data-state", "complete")
+    expect(page.locator("#legend label", has_text="sweep twice")).to_have_count(6)
+    page.locator(".sweeps tr", has_text="twice").first.get_by_role("checkbox").uncheck()
+    expect(page.locator("#legend label", has_text="sweep twice")).to_have_count(3)
+
+
 def test_what_cannot_be_measured_is_said_in_words(page: Page) -> None:
     status = page.locator("#sweep-status")
     start(page, "refused", bers="0, x")

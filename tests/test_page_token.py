@@ -68,6 +68,18 @@ def test_changing_a_link_wants_the_admin_token(page: Page, url: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_a_wrong_admin_token_leaves_the_right_one_of_the_nodes(page: Page, url: str) -> None:
+    page.goto(f"{url.rstrip('/')}/#token=of-the-nodes")
+    page.fill("#forward-ber", "0.25")
+    page.keyboard.press("Enter")
+    give(page, "wrong")
+    expect(page.get_by_role("dialog")).to_contain_text("The one given does not do.")
+    page.get_by_role("button", name="Not now").click()
+    expect(page.locator("#channel-status")).to_contain_text("admin token")
+    page.reload()
+    expect(page.locator("#connection")).to_have_text("live")
+
+
 def test_whoever_declines_is_not_asked_again_and_again(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_role("button", name="Not now").click()

@@ -4,7 +4,10 @@
 import asyncio
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
 
 import httpx2
@@ -60,6 +63,18 @@ def test_what_was_finished_before_is_not_told_point_by_point(bench: Bench, tmp_p
         new = start(http, {**small, "name": "another"})
         assert first(events, "points").data["sweep"] == new.id
         completed(http, new.id)
+
+
+def test_a_sweep_that_the_store_has_lost_is_taken_away(bench: Bench, tmp_path: Path) -> None:
+    with bench.dashboard(tmp_path) as http:
+        lost = completed(http, start(http, {**GRID, "bers": [0]}).id)
+        with listening(http) as events:
+            assert first(events, "sweep", id=lost.id)
+            with closing(sqlite3.connect(tmp_path / "sweeps.sqlite3")) as database, database:
+                database.execute("DELETE FROM sweeps")
+            assert first(events, "gone").data == {"sweep": lost.id}
+        with listening(http) as events:
+            assert "sweep" not in {event.name for event in takewhile(lambda event: event.name != "gone", events)}
 
 
 def test_one_runs_and_the_others_wait(bench: Bench, tmp_path: Path) -> None:

@@ -41,10 +41,14 @@ class SweepRun:
         self._store, self._engine, self._listener, self._limits = store, engine, listener, limits
         self._patience = Patience("store", limits.patience_s, listener.notice)
 
-    async def run(self) -> SweepTally:
-        """Until the sweep is complete, or somebody cancels it. Raises EngineError, StoreUnavailableError."""
+    async def run(self, *, afresh: bool = True) -> SweepTally:
+        """Until the sweep is complete, or somebody cancels it. Raises EngineError, StoreUnavailableError.
+
+        ``afresh`` takes an earlier cancellation back.
+        """
         await persist(lambda: self._store.put_sweep(self._record.id, self._record.to_bytes()), self._patience)
-        await persist(lambda: self._store.set_cancelled(self._record.id, False), self._patience)
+        if afresh:
+            await persist(lambda: self._store.set_cancelled(self._record.id, False), self._patience)
         cancelled = False
         while True:
             tally = await persist(lambda: read_tally(self._record, self._store), self._patience)

@@ -45,6 +45,7 @@ class Spool:
         self._look_at_s = 0.0
 
     async def __aenter__(self) -> Self:
+        await self._look()
         self._writer = asyncio.create_task(self._write())
         return self
 

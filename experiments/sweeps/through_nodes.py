@@ -59,7 +59,8 @@ async def measure(record: Record, means: Means, store: SweepStore, listener: Lis
         material = await asyncio.to_thread(gather, record.spec, means.data, means.weights)
         async with nodes_engine(means.edge, material, limits, listener.notice) as (engine, arithmetic):
             same = await asyncio.to_thread(material.record, arithmetic, record)
-            await SweepRun(same, material.images, store, engine, listener, limits).run()
+            # Whoever accepted it has taken an earlier cancellation back; one that came since is meant for this run.
+            await SweepRun(same, material.images, store, engine, listener, limits).run(afresh=False)
 
 
 def _check_size(material: Material) -> None:

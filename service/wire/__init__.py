@@ -48,6 +48,7 @@ from service.wire.frames import (
 )
 from service.wire.nodes import LinkChange, LinkCounters, LinkState, NodeInfo, Problem, ProfileInfo, Readiness
 from service.wire.sweeps import (
+    SweepGone,
     SweepPoints,
     SweepRefusedError,
     SweepReport,
@@ -101,6 +102,7 @@ __all__ = [
     "ResultRequest",
     "RoundReport",
     "Start",
+    "SweepGone",
     "SweepPoints",
     "SweepRefusedError",
     "SweepReport",

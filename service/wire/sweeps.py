@@ -55,6 +55,12 @@ class SweepPoints(Wire):
     points: tuple[Point, ...]
 
 
+class SweepGone(Wire):
+    """The store no longer has it."""
+
+    sweep: str = Field(description="its id")
+
+
 class SweepStoreState(Wire):
     """Whether the store of sweeps answers."""
 

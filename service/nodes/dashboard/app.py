@@ -27,8 +27,6 @@ from service.stores import StoreUnavailableError
 from service.wire import EVENT_STREAM, LinkChange, LinkCounters, NodeInfo, NodeReport, Readiness, ReferenceResults
 
 _DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
-#: The files of the page are public; what the page asks for is not.
-_GUARDED: Final = "/v1/"
 #: The edge gives up first, because it knows what failed.
 _LONGER_S: Final = 5.0
 _LINK_PATIENCE_S: Final = 10.0
@@ -79,7 +77,7 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
         tokens=tuple(value for value in (token, admin) if value) if token else (),
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
-        guarded=_GUARDED,
+        has_page=True,
     )
     named = [] if token else [Depends(_address)]
     app.include_router(_looking(node), dependencies=named)

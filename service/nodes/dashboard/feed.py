@@ -45,6 +45,10 @@ class Feed:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    def forget(self, name: str, key: str) -> None:
+        """A thing is no more; whoever opens a stream from now on does not hear of it."""
+        self._latest.pop((name, key), None)
+
     async def stream(self, last_id: str | None, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
         """``text/event-stream`` from after an event on, until ``ended``."""
         self.listeners += 1

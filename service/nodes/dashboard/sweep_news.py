@@ -6,7 +6,7 @@ from typing import Final
 from service.nodes.dashboard.desk import SweepDesk
 from service.nodes.dashboard.feed import Feed
 from service.stores import StoreUnavailableError
-from service.wire import SweepPoints, SweepReport, SweepStoreState
+from service.wire import SweepGone, SweepPoints, SweepReport, SweepStoreState
 
 _STORE: Final = "store"
 
@@ -17,6 +17,7 @@ class SweepNews:
     def __init__(self, desk: SweepDesk, feed: Feed) -> None:
         self._desk, self._feed = desk, feed
         self._units_at_first: dict[str, int] | None = None
+        self._shown: set[str] = set()
 
     async def look(self) -> None:
         """Look once and publish."""
@@ -30,6 +31,17 @@ class SweepNews:
         self._publish_store(SweepStoreState(available=True))
         for report in reports:
             self._publish(report, self._units_at_first.get(report.id, 0))
+        self._take_away({report.id for report in reports})
+
+    def _take_away(self, there: set[str]) -> None:
+        """What the store no longer has: it may have come back empty."""
+        for sweep in self._shown - there:
+            self._feed.forget("sweep", sweep)
+            self._feed.forget("points", sweep)
+            self._feed.publish("gone", sweep, SweepGone(sweep=sweep).model_dump_json())
+        for sweep in there - self._shown:
+            self._feed.forget("gone", sweep)
+        self._shown = there
 
     def _publish_store(self, state: SweepStoreState) -> None:
         self._feed.publish("sweeps", _STORE, state.model_dump_json())

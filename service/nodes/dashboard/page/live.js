@@ -44,5 +44,6 @@ async function once(address, last, state, take) {
     return false;
   } finally {
     clearTimeout(silence);
+    connection.abort(); // or a stream that nobody reads any more would stay open
   }
 }

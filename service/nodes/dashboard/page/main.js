@@ -32,6 +32,7 @@ follow("v1/events", {
   link: (report) => channel.link(report),
   sweep: (state) => sweeps.sweep(state),
   points: (grown) => sweeps.grown(grown),
+  gone: ({ sweep }) => sweeps.gone(sweep),
   sweeps: (store) => sweeps.store(store),
 }, (state) => {
   byId("connection").dataset.state = state;

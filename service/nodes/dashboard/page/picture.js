@@ -50,8 +50,12 @@ export class Picture extends EventTarget {
   }
 
   async #sample(name) {
-    const response = await asked(`samples/${name}.png`);
-    await this.take(new File([await response.blob()], `${name}.png`, { type: "image/png" }));
+    try {
+      const response = await asked(`samples/${name}.png`);
+      await this.take(new File([await response.blob()], `${name}.png`, { type: "image/png" }));
+    } catch (error) {
+      this.dispatchEvent(new CustomEvent("refused", { detail: error.message }));
+    }
   }
 
   async #show(file) {

@@ -77,7 +77,7 @@ export class PointSet extends EventTarget {
 }
 
 function hiddenAtFirst(point) {
-  return point.t !== null && point.t !== undefined && !FIRST_SHOWN_T.includes(point.t);
+  return point.source === "reference" && point.t !== null && point.t !== undefined && !FIRST_SHOWN_T.includes(point.t);
 }
 
 function quoted(value) {

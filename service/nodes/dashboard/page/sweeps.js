@@ -60,6 +60,15 @@ export class Sweeps {
     this.#points.add(points, row.source);
   }
 
+  /** The store no longer has a sweep. */
+  gone(id) {
+    const row = this.#rows.get(id);
+    if (!row) return;
+    this.#points.remove(row.source);
+    row.element.remove();
+    this.#rows.delete(id);
+  }
+
   /** Whether the store answers. */
   store({ available, message }) {
     this.#tell(available ? "" : `The sweeps' store cannot be reached: ${message}. Classifying goes on.`, !available);
@@ -128,7 +137,8 @@ class SweepRow {
   #state = {};
 
   constructor(state, act) {
-    this.source = `sweep ${state.name ?? state.id.slice(0, 8)}`;
+    // With the id, for two sweeps may have one name.
+    this.source = ["sweep", state.name, state.id.slice(0, 8)].filter(Boolean).join(" ");
     this.box = html("input", {
       type: "checkbox", "aria-label": `Show ${this.source} in the charts`, change: (event) => act.show(event.target.checked),
     });

@@ -4,11 +4,15 @@
 import { html } from "./dom.js";
 
 const KEY = "spikelink-token";
+/** What a header can carry. */
+const TOKEN = /^[\x21-\x7e]+$/;
 let asking = null;
 let declined = false;
+/** The last token that was not refused: what is left when somebody gives up after a wrong one. */
+let good = null;
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
+if (given && TOKEN.test(given)) {
   sessionStorage.setItem(KEY, given);
   history.replaceState(null, "", location.pathname); // neither bookmarks nor screenshots shall have it
 }
@@ -19,9 +23,12 @@ export async function fetchWithToken(address, options = {}) {
     const token = sessionStorage.getItem(KEY);
     const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
     const response = await fetch(address, { ...options, headers });
-    if (response.status !== 401) return response;
-    const changes = (options.method ?? "GET") !== "GET";
-    if (declined && !changes) return response; // what the page asks for by itself shall not nag
+    if (response.status !== 401) {
+      good = token;
+      return response;
+    }
+    const changes = (options.method ?? "GET") !== "GET" && !address.startsWith("v1/classify");
+    if (declined && (options.method ?? "GET") === "GET") return response; // what the page asks for by itself shall not nag
     // Another request may have asked meanwhile, and this one only has to be repeated.
     if (token === sessionStorage.getItem(KEY)) await (asking ??= ask(Boolean(token), changes));
     if (sessionStorage.getItem(KEY) === token) return response; // the user would rather not
@@ -31,7 +38,10 @@ export async function fetchWithToken(address, options = {}) {
 /** Resolves when the dialog is closed, with or without a new token. */
 function ask(refused, changes) {
   const which = changes ? "Changing this needs the admin token" : "The nodes want a token";
-  const field = html("input", { id: "token", type: "password", required: true, autocomplete: "off", autofocus: true });
+  const field = html("input", {
+    id: "token", type: "password", required: true, pattern: "\\s*[\\x21-\\x7e]+\\s*", title: "letters, digits and signs",
+    autocomplete: "off", autofocus: true,
+  });
   const form = html("form", { method: "dialog" },
     html("h2", { id: "token-title" }, `${which}.`),
     html("p", { class: "note" }, refused ? "The one given does not do. " : "",
@@ -47,6 +57,8 @@ function ask(refused, changes) {
     dialog.addEventListener("close", () => {
       declined = dialog.returnValue !== "use" || !field.value;
       if (!declined) sessionStorage.setItem(KEY, field.value.trim());
+      else if (good) sessionStorage.setItem(KEY, good);
+      else sessionStorage.removeItem(KEY);
       dialog.remove();
       asking = null;
       resolve();
