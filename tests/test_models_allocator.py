@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-#: Prints the page faults of a second round of large tensors, made in the main thread or in another.
+#: Prints the page faults of a later round of large tensors, made in the main thread or in another.
 _ROUNDS = """
 import ctypes, resource, sys, threading
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: pages of 2 MiB would hide what is counted
@@ -17,11 +17,13 @@ torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():
-    for _ in range(2):
+    counts = []
+    for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(5):
             torch.ones(9_000_000).mul(2)  # above the 32 MiB to which glibc raises its threshold by itself
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(min(counts[1:]))  # the heap may have to grow in more than one round
 if sys.argv[2] == "main":
     faults()
 else:

@@ -75,7 +75,7 @@ def test_a_wrong_admin_token_leaves_the_right_one_of_the_nodes(page: Page, url: 
     give(page, "wrong")
     expect(page.get_by_role("dialog")).to_contain_text("The one given does not do.")
     page.get_by_role("button", name="Not now").click()
-    expect(page.locator("#channel-status")).to_contain_text("admin token")
+    expect(page.locator("#channel-status")).to_contain_text("HTTP 401")
     page.reload()
     expect(page.locator("#connection")).to_have_text("live")
 

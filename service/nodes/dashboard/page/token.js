@@ -30,12 +30,14 @@ export async function fetchWithToken(address, options = {}) {
     const changes = (options.method ?? "GET") !== "GET" && !address.startsWith("v1/classify");
     if (declined && (options.method ?? "GET") === "GET") return response; // what the page asks for by itself shall not nag
     // Another request may have asked meanwhile, and this one only has to be repeated.
-    if (token === sessionStorage.getItem(KEY)) await (asking ??= ask(Boolean(token), changes));
-    if (sessionStorage.getItem(KEY) === token) return response; // the user would rather not
+    if (token === sessionStorage.getItem(KEY)) {
+      const given = await (asking ??= ask(Boolean(token), changes));
+      if (!given) return response; // the user would rather not
+    }
   }
 }
 
-/** Resolves when the dialog is closed, with or without a new token. */
+/** Resolves when the dialog is closed, to whether a token was given. */
 function ask(refused, changes) {
   const which = changes ? "Changing this needs the admin token" : "The nodes want a token";
   const field = html("input", {
@@ -61,7 +63,7 @@ function ask(refused, changes) {
       else sessionStorage.removeItem(KEY);
       dialog.remove();
       asking = null;
-      resolve();
+      resolve(!declined);
     });
   });
 }
