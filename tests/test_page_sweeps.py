@@ -106,18 +106,18 @@ def test_points_appear_while_it_runs_and_cancelling_stops_it(page: Page, nodes: 
 def test_a_sweep_is_shown_hidden_and_saved(page: Page) -> None:
     row = start(page, "kept", bers="0.1")
     expect(row).to_have_attribute("data-state", "complete")
-    shown = row.get_by_role("checkbox", name="Show sweep kept in the charts")
+    shown = row.get_by_role("checkbox")
     expect(shown).to_be_checked()
     shown.uncheck()
     expect(page.locator("#legend label", has_text="sweep kept")).to_have_count(0)
     shown.check()
     expect(page.locator("#legend label", has_text="sweep kept")).to_have_count(3)
     with page.expect_download() as started:
-        row.get_by_role("button", name="Save sweep kept as CSV").click()
+        row.get_by_role("button", name="as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(started.value.path()).read_text())))
     assert [row["system"] for row in rows].count("snn-sc-harq") == 2
     with page.expect_download() as started:
-        row.get_by_role("button", name="Save sweep kept as JSON").click()
+        row.get_by_role("button", name="as JSON").click()
     assert json.loads(Path(started.value.path()).read_text())["name"] == "kept"
 
 
