@@ -146,16 +146,16 @@ def test_what_differs_without_the_tile(
     together = send(link, images, "snn-sc-harq", folder, 0, count)
     alone = [send(link, images, "snn-sc-harq", folder, i, 1)[0] for i in range(count)]
     pairs = list(zip(together, alone, strict=True))
-    alike = [(one, other) for one, other in pairs if [r.t for r in one.rounds] == [r.t for r in other.rounds]]
-    rounds = len(pairs) - len(alike)
-    # Where an estimate at theta falls on the other side, a feature of other bits is classified: another comparison.
-    apart = max(float(np.abs(one.logits_L - other.logits_L).max()) for one, other in alike)
+    rounds = sum([r.t for r in one.rounds] != [r.t for r in other.rounds] for one, other in pairs)
+    differences = [float(np.abs(one.logits_L - other.logits_L).max()) for one, other in pairs]
+    apart = max(differences)
     classes = sum(one.class_index != other.class_index for one, other in pairs)
     figures = {"images": count, "other_rounds": rounds, "other_class": classes, "largest_logit_difference": apart}
     for name, value in figures.items():
         record_property(name, value)
-    assert rounds <= 2
-    assert apart < 0.1  # a neuron that fires or does not moved a logit by 0.015
+    # Nearly all agree to the last bits. A neuron that fires or does not moves the rest, by how much is the weights'
+    # business: 0.015 with trained ones, 0.5 with these made-up ones, whose logits reach 30.
+    assert sum(difference > 1e-3 for difference in differences) <= 2
 
 
 def test_padding_is_cut_off_again() -> None:
