@@ -152,43 +152,33 @@ def test_the_uncompressed_reference(bench: Bench) -> None:
     assert {entry.bandwidth_bits for entry in expected} == {16 * 512 * 16}
 
 
-@pytest.fixture
-def baselines(bench: Bench) -> Bench:
-    """Skips where the weights of the two baselines are not trained yet; the toy has them."""
-    served = next(profile.systems for profile in bench.client.info().profiles if profile.name == "resnet18")
-    if not {"snn-sc-ldpc-harq", "cnn-1bit"} <= set(served):
-        assert bench.kind == "trained"
-        pytest.skip("resnet18 has no weights of the baselines yet")
-    return bench
-
-
 @pytest.mark.parametrize(("ber", "rounds"), [(0.0, {1}), (0.06, {2, 3}), (0.3, {5})])
-def test_separate_coding(baselines: Bench, ber: float, rounds: set[int]) -> None:
+def test_separate_coding(bench: Bench, ber: float, rounds: set[int]) -> None:
     blocks = range(20, 41)
-    expected = baselines.expected(ber, blocks, "snn-sc-ldpc-harq")
+    expected = bench.expected(ber, blocks, "snn-sc-ldpc-harq")
     assert {len(entry.rounds) for entry in expected} == rounds
-    assert baselines.together(blocks, ber=ber, system="snn-sc-ldpc-harq") == expected
-    assert [baselines.single(block, ber=ber, system="snn-sc-ldpc-harq") for block in blocks[:3]] == expected[:3]
+    assert bench.together(blocks, ber=ber, system="snn-sc-ldpc-harq") == expected
+    assert [bench.single(block, ber=ber, system="snn-sc-ldpc-harq") for block in blocks[:3]] == expected[:3]
 
 
-def test_separate_coding_with_corrupted_feedback(baselines: Bench) -> None:
-    expected = baselines.expected(0.06, range(24), "snn-sc-ldpc-harq", feedback_ber=0.3)
+def test_separate_coding_with_corrupted_feedback(bench: Bench) -> None:
+    expected = bench.expected(0.06, range(24), "snn-sc-ldpc-harq", feedback_ber=0.3)
     assert {entry.outcome for entry in expected} == {"accepted", "feedback_error"}
-    baselines.client.change_link("feedback", ber=0.3)
+    bench.client.change_link("feedback", ber=0.3)
     try:
-        assert baselines.together(range(24), ber=0.06, system="snn-sc-ldpc-harq") == expected
-        singles = [baselines.single(block, ber=0.06, system="snn-sc-ldpc-harq") for block in range(6)]
+        assert bench.together(range(24), ber=0.06, system="snn-sc-ldpc-harq") == expected
+        singles = [bench.single(block, ber=0.06, system="snn-sc-ldpc-harq") for block in range(6)]
         assert singles == expected[:6]
     finally:
-        baselines.client.reset_links()
+        bench.client.reset_links()
 
 
 @pytest.mark.parametrize("t", [1, 4, 8])
-def test_the_one_bit_codec(baselines: Bench, t: int) -> None:
-    expected = baselines.expected(0.2, range(19), "cnn-1bit", t=t)
+def test_the_one_bit_codec(bench: Bench, t: int) -> None:
+    expected = bench.expected(0.2, range(19), "cnn-1bit", t=t)
     assert {entry.bandwidth_bits for entry in expected} == {512 * t}
-    assert baselines.together(range(19), ber=0.2, system="cnn-1bit", t=t) == expected
-    assert baselines.single(7, ber=0.2, system="cnn-1bit", t=t) == expected[7]
+    assert bench.together(range(19), ber=0.2, system="cnn-1bit", t=t) == expected
+    assert bench.single(7, ber=0.2, system="cnn-1bit", t=t) == expected[7]
 
 
 @pytest.mark.parametrize("feedback_ber", [0.1, 0.4])
