@@ -4,7 +4,7 @@
 Shapes   none
 Units    bytes
 Math     none
-Source   measured: half of the time of a batch on the CPU went into page faults (docs/decisions/0015).
+Source   measured: docs/decisions/0015.
 Differs  a process stays as large as it has ever been.
 """
 
