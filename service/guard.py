@@ -75,8 +75,16 @@ class RequestGuard:
 def comes_from_another_site(headers: Headers) -> bool:
     """Whether a browser says that a page of another origin sent this; programs other than browsers say neither."""
     origin = headers.get("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc != headers.get("Host")
+    foreign = origin is not None and _place(origin) != headers.get("Host")
     return foreign or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket without its pair
+        return None
 
 
 def only_for_admin(admin: str | None) -> Callable[[Request], None]:

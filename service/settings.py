@@ -29,6 +29,7 @@ OTHER_NAMES: Final = frozenset(
         "REQUIRE_CONTAINERS",
         "REQUIRE_DATA",
         "RUNS",
+        "SOAK_S",
         "SWEEP_STORE",
     )
 )

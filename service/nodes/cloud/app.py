@@ -12,8 +12,19 @@ from fastapi.responses import JSONResponse
 from models.receiver import Receiver
 from models.weights import load_cloud
 from service.compute import ComputeQueue
-from service.errors import BadFrame, Busy, NotReady, SessionConflict, SessionGone, Unprocessable, documented, problem
-from service.frames import FRAME_OPENAPI, body_of
+from service.errors import (
+    BadFrame,
+    Busy,
+    NotReady,
+    SessionConflict,
+    SessionGone,
+    TooLarge,
+    Unprocessable,
+    UnsupportedMedia,
+    documented,
+    problem,
+)
+from service.frames import body_of, frame_openapi, header
 from service.models_on_node import model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.cloud.engine import Engine, StateCache
@@ -46,7 +57,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     """The cloud's application. Raises WeightsError where no profile has weights."""
     profiles = served_profiles(settings)
     store = ResilientStore(open_store(settings.store_url()), limit=settings.max_sessions)
-    cache = StateCache(settings.cache_mib * 2**20)
+    cache = StateCache(settings.cache_mib * 2**20, settings.session_ttl_s)
     engines = {}
     for name, served in profiles.by_name.items():
         networks = load_cloud(served.profile, served.manifest, profiles.folder)
@@ -88,9 +99,16 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, Busy, NotReady)
+    refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady)
+    crossover = header(CROSSOVER, BER_ADAPTER.json_schema(), required=True)
 
-    @app.post("/v1/frames", tags=["frames"], summary="Answer a frame", responses=refusals, openapi_extra=FRAME_OPENAPI)
+    @app.post(
+        "/v1/frames",
+        tags=["frames"],
+        summary="Answer a frame",
+        responses={**refusals, **documented(UnsupportedMedia)},
+        openapi_extra=frame_openapi(crossover),
+    )
     async def frames(request: Request) -> FrameAnswer:
         refuse_while_draining(state)
         started = time.perf_counter()
