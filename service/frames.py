@@ -46,17 +46,17 @@ def binary_body(*media_types: str) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def header(name: str, schema: Mapping[str, object], *, required: bool = False) -> dict[str, object]:
+def header(name: str, schema: Mapping[str, object], example: object, *, required: bool = False) -> dict[str, object]:
     """OpenAPI's words for a header."""
-    return {"in": "header", "name": name, "required": required, "schema": schema}
+    return {"in": "header", "name": name, "required": required, "schema": schema, "example": example}
 
 
 def frame_openapi(*headers: dict[str, object]) -> dict[str, object]:
     """OpenAPI's words for a frame: binary, its metadata in headers; ``headers`` travel beside it on this hop alone."""
     forms = FrameHead.model_json_schema()["properties"] | {"blocks": _BLOCKS, "threshold": _THETA}
     own = [
-        {**header(name, form, required=name != THRESHOLD), "example": _EXAMPLE[name]}
-        for name, form in zip(_EXAMPLE, forms.values(), strict=True)
+        header(name, form, example, required=name != THRESHOLD)
+        for (name, example), form in zip(_EXAMPLE.items(), forms.values(), strict=True)
     ]
     return {"parameters": [*own, *headers], **binary_body(OCTETS)}
 

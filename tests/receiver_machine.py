@@ -86,6 +86,10 @@ class ReceiverMachine(RuleBasedStateMachine):
     def proceed(self, talk: Sender, replica: int, data: st.DataObject) -> None:
         self.happen(talk, [(replica, self.event(talk, "next", data))])
 
+    def proceed_at(self, talk: Sender, data: st.DataObject) -> None:
+        """The round after some disturbance: what a replica still holds from it must not count."""
+        self.happen(talk, [(data.draw(st.integers(0, 1)), self.event(talk, "next", data))])
+
     @rule(talk=talks, replica=st.integers(0, 1), kind=KINDS, data=st.data())
     def one_arrives(self, talk: Sender, replica: int, kind: str, data: st.DataObject) -> None:
         self.happen(talk, [(replica, self.event(talk, kind, data))])
@@ -102,6 +106,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             head = first.frame.head
             frames = [talk.frame(head.round, head.blocks, ber=ber) for _, ber in copies]
             self.happen(talk, [(replica, Arrival(frame)) for (replica, _), frame in zip(copies, frames, strict=True)])
+            self.proceed_at(talk, data)
 
     @rule(talk=talks, replica=st.integers(0, 1), damage=st.sampled_from(sorted(DAMAGE)), data=st.data())
     def damaged(self, talk: Sender, replica: int, damage: str, data: st.DataObject) -> None:
@@ -150,6 +155,7 @@ class ReceiverMachine(RuleBasedStateMachine):
             sender = Sender(self.oracle.folder, theta=AT_ONCE)
             self.possible[sender.session], self.latent[sender.session] = {Session(sender)}, set()
             self.happen(sender, [(replica, Arrival(sender.frame(1)))])
+            del self.possible[sender.session], self.latent[sender.session], self.reached[sender.session]
         left_over = self.bench.left_over()
         assert not left_over, left_over
         self.happened["leave"] = self.asked
@@ -186,6 +192,9 @@ class ReceiverMachine(RuleBasedStateMachine):
         before = self.now(talk)
         replies = self.bench.ask([(replica % self.bench.size, event) for replica, event in calls])
         self.conclude(talk, before, [event for _, event in calls], list(replies))
+        taken = {replica for (replica, _), reply in zip(calls, replies, strict=True) if reply.status == 200}
+        if len({replica % self.bench.size for replica in taken}) > 1:
+            self.seen["at two replicas"] += 1
 
     def conclude(self, talk: Sender, before: list[Session], events: list[Event], replies: list[Reply | None]) -> None:
         """Some order of the events must explain the replies; None is the reply of one that was cut off."""

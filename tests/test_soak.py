@@ -26,7 +26,7 @@ TTL_S: Final = 2
 
 #: What may be more after than before. Memory: the allocator keeps what it was given, and rounds up. Files: connections
 #: kept for the next request. Threads: the pools have not always been full.
-MORE_MIB, MORE_FILES, MORE_THREADS = 24.0, 12, 6
+MORE_MIB, MORE_FILES, MORE_THREADS = 16.0, 12, 6
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc, which only Linux has")
 

@@ -52,9 +52,9 @@ _DESCRIPTION: Final = "Bits in, bits out: a keyed binary symmetric channel betwe
 _MAX_FRAME_BYTES: Final = 256 * 2 * 2048 * 4 * 4
 
 _HEADERS: Final = (
-    header(SEED, INDEX_ADAPTER.json_schema(), required=True),
-    header(BER, BER_ADAPTER.json_schema()),
-    header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema()),
+    header(SEED, INDEX_ADAPTER.json_schema(), 7, required=True),
+    header(BER, BER_ADAPTER.json_schema(), 0.1),
+    header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema(), 5000),
 )
 
 SessionId = Annotated[str, Path(pattern=SESSION_PATTERN)]

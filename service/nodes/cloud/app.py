@@ -100,7 +100,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
     refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady)
-    crossover = header(CROSSOVER, BER_ADAPTER.json_schema(), required=True)
+    crossover = header(CROSSOVER, BER_ADAPTER.json_schema(), 0.1, required=True)
 
     @app.post(
         "/v1/frames",
