@@ -159,3 +159,15 @@ def test_a_body_that_cannot_be_read_is_not_called_a_frame(role: str, urls: dict[
 def test_an_origin_that_is_none_is_another_site(role: str, urls: dict[str, str]) -> None:
     with httpx2.Client(base_url=urls[role]) as http:
         problem(http.post(UNREADABLE[role][0][1], headers={"Origin": "http://["}), 403)
+
+
+@pytest.mark.parametrize("number", [False, "0"])
+def test_a_number_is_neither_true_nor_false_nor_text(number: object, urls: dict[str, str]) -> None:
+    """As the documents say. A link's latency was set to 0 by ``false``."""
+    for role, method, path, body in (
+        ("channel", "PATCH", "/v1/links/forward", {"latency_ms": number}),
+        ("dashboard", "PATCH", "/v1/links/forward", {"ber": number}),
+        ("cloud", "POST", f"/v1/sessions/{'0' * 32}/result", {"blocks": [number]}),
+    ):
+        with httpx2.Client(base_url=urls[role]) as http:
+            problem(http.request(method, path, json=body), 422)
