@@ -31,6 +31,11 @@ class Profile:
     base: str | None = None
 
     @property
+    def backbone_owner(self) -> str:
+        """The profile with whose weights the backbone lies."""
+        return self.base or self.name
+
+    @property
     def harq(self) -> HarqParameters:
         return HarqParameters(self.t0, self.max_steps, self.backbone.feature_channels * GRID * GRID)
 
