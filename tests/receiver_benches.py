@@ -3,29 +3,34 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from manual_clock import ManualClock
-from nodes import PROFILE
-from receiver_model import TTL_S, Arrival, Event, Reply
+from nodes import PATIENCE_S, PROFILE
+from receiver_model import TILE, TTL_S, Arrival, Event, Oracle, Reply
 from redis import Redis
 
+from models.inference import Inference, choose_device
 from models.receiver import Receiver
 from models.weights import read_manifest
 from service.compute import ComputeQueue
 from service.errors import Refusal
+from service.hop import Deadline
 from service.models_on_node import ServedProfile
 from service.nodes.cloud.engine import Engine, StateCache
 from service.nodes.cloud.record import SessionRecord, decode
 from service.nodes.cloud.sessions import ArrivedFrame, Limits, Sessions
+from service.settings import CloudSettings
 from service.stores import MemoryStore, RedisStore, ResilientStore, SessionStore, SqliteStore
 from service.telemetry import Metrics
 
 #: Where a caller is cut off: in the computation, before its result is written, after it.
 Stage = Literal["computing", "before-write", "after-write"]
+SETTINGS: Final = CloudSettings(stack_rows=TILE, tile=TILE)
 PREFIX: Final = "spikelink:session"
 
 
@@ -97,20 +102,23 @@ class InRedis:
 class CoreReplica:
     """One cloud without HTTP. What it holds in memory dies with it."""
 
-    def __init__(self, folder: Path, receiver: Receiver, primary: SessionStore, clock: ManualClock) -> None:
+    def __init__(self, oracle: Oracle, primary: SessionStore, clock: ManualClock) -> None:
         self.primary, self.cache = primary, StateCache(2**30, TTL_S, clock=clock)
         self.store = ResilientStore(primary, clock=clock)
-        self.queue = ComputeQueue(16, Metrics())
-        engine = Engine(ServedProfile(PROFILE, read_manifest(PROFILE.name, folder)), receiver, self.cache)
+        self.queue = ComputeQueue(SETTINGS, Inference(choose_device("cpu"), tile=TILE), Metrics())
+        served = ServedProfile(PROFILE, read_manifest(PROFILE.name, oracle.folder))
+        engine = Engine(served, Receiver(oracle.networks, self.queue.inference), self.cache)
         self.sessions = Sessions({PROFILE.name: engine}, self.store, self.queue, Limits(1000, TTL_S))
 
     async def reply(self, event: Event) -> Reply:
         try:
             if isinstance(event, Arrival):
                 frame = event.frame
-                taken = await self.sessions.answer(ArrivedFrame(frame.head, frame.crossover, frame.payload))
+                arrived = ArrivedFrame(frame.head, frame.crossover, frame.payload)
+                taken = await self.sessions.answer(arrived, Deadline.after(PATIENCE_S))
                 return Reply(200, taken.answers, crossover=taken.crossover, replayed=taken.replayed)
-            return Reply(200, results=(await self.sessions.result(event.session, event.blocks)).results)
+            closed = await self.sessions.result(event.session, event.blocks, Deadline.after(PATIENCE_S))
+            return Reply(200, results=closed.results)
         except Refusal as refusal:
             return Reply(refusal.status, expected_round=refusal.members.get("expected_round"))  # type: ignore[arg-type]
 
@@ -125,6 +133,11 @@ class CoreReplica:
             ("locks of the store", len(self.store._locks), 0),
         ]
 
+    async def rest(self) -> None:
+        """Return when no computation runs: all of its threads are here."""
+        here = threading.Barrier(TILE)
+        await asyncio.gather(*(self.queue.run(Deadline.after(PATIENCE_S), here.wait) for _ in range(TILE)))
+
     async def close(self) -> None:
         self.queue.close()
         await self.store.close()
@@ -133,10 +146,10 @@ class CoreReplica:
 class CoreBench:
     """Replicas in an event loop of their own."""
 
-    def __init__(self, folder: Path, receiver: Receiver, store: TimedStore) -> None:
+    def __init__(self, oracle: Oracle, store: TimedStore) -> None:
         self.clock, self._store = ManualClock(), store
         self.size, self.forgetful = store.replicas, store.forgetful
-        self._folder, self._receiver = folder, receiver
+        self._oracle = oracle
         self._loop = asyncio.new_event_loop()
         self.replicas = [self._replica() for _ in range(store.replicas)]
 
@@ -182,7 +195,7 @@ class CoreBench:
 
     def pass_time(self, seconds: float) -> None:
         for replica in self.replicas:  # what goes on for a caller that has left belongs to the time before
-            self._loop.run_until_complete(replica.queue.run(int))
+            self._loop.run_until_complete(replica.rest())
         self.clock.now_s += seconds
         self._store.passed(seconds)
 
@@ -217,4 +230,4 @@ class CoreBench:
         self._loop.close()
 
     def _replica(self) -> CoreReplica:
-        return CoreReplica(self._folder, self._receiver, self._store.open(self.clock), self.clock)
+        return CoreReplica(self._oracle, self._store.open(self.clock), self.clock)

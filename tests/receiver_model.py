@@ -20,6 +20,7 @@ from channel.bits import unpack
 from models.decision import close
 from models.inference import Inference, choose_device
 from models.labels import CLASS_NAMES
+from models.parts import CloudNetworks
 from models.prediction import most_probable
 from models.receiver import Receiver, ReceiverState, accepts
 from models.systems import SYSTEMS, StopRule, frame_of_round, last_round
@@ -28,7 +29,7 @@ from service.wire import BlockAnswer, BlockResult, Label, Prediction
 TTL_S: Final = 300.0
 #: An ended session's; of the cloud's own choosing (service/nodes/cloud/sessions.py).
 LINGER_S: Final = 60.0
-#: All batches here have at most this many blocks, and are padded to it: as exact as the default, and quicker.
+#: No pass through a network has more blocks than this, and all are padded to it: as exact as the default, and quicker.
 TILE: Final = 4
 
 Top = tuple[tuple[int, float], ...]
@@ -99,8 +100,12 @@ class Oracle:
     folder: Path
 
     @cached_property
+    def networks(self) -> CloudNetworks:
+        return load_networks(self.folder)[1]
+
+    @cached_property
     def receiver(self) -> Receiver:
-        return Receiver(load_networks(self.folder)[1], Inference(choose_device("cpu"), tile=TILE))
+        return Receiver(self.networks, Inference(choose_device("cpu"), tile=TILE))
 
     @cached_property
     def _states(self) -> dict[object, ReceiverState]:

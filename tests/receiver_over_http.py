@@ -83,7 +83,7 @@ class HttpBench:
             patch("service.nodes.cloud.app.ResilientStore", partial(ResilientStore, clock=self.clock)),
             patch("service.nodes.cloud.app.StateCache", partial(StateCache, clock=self.clock)),
         ):
-            cloud = running_cloud(self._folder, self.store.url, session_ttl_s=TTL_S, tile=TILE)
+            cloud = running_cloud(self._folder, self.store.url, session_ttl_s=TTL_S, tile=TILE, stack_rows=TILE)
             return self._lives[replica].enter_context(cloud)
 
 

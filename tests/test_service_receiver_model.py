@@ -110,7 +110,7 @@ def test_the_core_does_what_the_model_allows(store: str, oracle: Oracle, tmp_pat
 
     with running_redis() as server:
         make = {"memory": InMemory, "sqlite": sqlite, "redis": lambda: InRedis(server.url)}[store]
-        seen = run(CoreMachine, lambda: CoreBench(oracle.folder, oracle.receiver, make()), oracle, (12, 40))
+        seen = run(CoreMachine, lambda: CoreBench(oracle, make()), oracle, (12, 40))
     assert set(seen) >= MET | {"410", "cut off"}
     assert store == "memory" or seen["at two replicas"] > 0
 
@@ -122,7 +122,7 @@ def bench(toy_folder: Path) -> Iterator[HttpBench]:
 
 
 def test_two_clouds_do_what_the_model_allows(bench: HttpBench, oracle: Oracle) -> None:
-    seen = run(HttpMachine, lambda: bench, oracle, (12, 40))
+    seen = run(HttpMachine, lambda: bench, oracle, (20, 40))
     assert set(seen) >= MET
 
 

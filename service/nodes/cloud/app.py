@@ -16,6 +16,7 @@ from service.errors import (
     BadFrame,
     Busy,
     NotReady,
+    PeerTimedOut,
     SessionConflict,
     SessionGone,
     TooLarge,
@@ -24,7 +25,8 @@ from service.errors import (
     documented,
     problem,
 )
-from service.frames import body_of, frame_openapi, header
+from service.frames import DeadlineDep, body_of, frame_openapi, header
+from service.hop import Deadline
 from service.models_on_node import model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.cloud.engine import Engine, StateCache
@@ -37,6 +39,8 @@ from service.stores.resilient import ResilientStore
 from service.wire import (
     BER_ADAPTER,
     CROSSOVER,
+    DEADLINE_ADAPTER,
+    DEADLINE_MS,
     MAX_BATCH,
     SESSION_PATTERN,
     FrameAnswer,
@@ -50,6 +54,9 @@ from service.wire import (
 
 _DESCRIPTION: Final = "Reconstructs features from received spikes, judges them, keeps the sessions, classifies."
 
+#: A start that takes longer has failed; the first pass makes PyTorch's kernels ready.
+_WARM_UP_S: Final = 120.0
+
 SessionId = Annotated[str, Path(pattern=SESSION_PATTERN)]
 
 
@@ -58,16 +65,16 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     profiles = served_profiles(settings)
     store = ResilientStore(open_store(settings.store_url()), limit=settings.max_sessions)
     cache = StateCache(settings.cache_mib * 2**20, settings.session_ttl_s)
-    engines = {}
-    for name, served in profiles.by_name.items():
-        networks = load_cloud(served.profile, served.manifest, profiles.folder)
-        engines[name] = Engine(served, Receiver(networks, profiles.inference), cache)
     state = NodeState(
         "cloud",
         lambda: model_info("cloud", profiles, store=store.name, durable=store.durable),
         lambda: _readiness(store),
     )
-    queue = ComputeQueue(settings.max_waiting, state.metrics)
+    queue = ComputeQueue(settings, profiles.inference, state.metrics)
+    engines = {}
+    for name, served in profiles.by_name.items():
+        networks = load_cloud(served.profile, served.manifest, profiles.folder)
+        engines[name] = Engine(served, Receiver(networks, queue.inference), cache)
     limits = Limits(settings.max_sessions, settings.session_ttl_s)
     sessions = Sessions(engines, store, queue, limits)
 
@@ -75,7 +82,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     async def lifespan() -> AsyncIterator[None]:
         await store.open()
         for engine in engines.values():
-            await queue.run(engine.warm_up)
+            await queue.run(Deadline.after(_WARM_UP_S), engine.warm_up)
         yield
         queue.close()
         await store.close()
@@ -99,21 +106,24 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady)
-    crossover = header(CROSSOVER, BER_ADAPTER.json_schema(), 0.1, required=True)
+    refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady, PeerTimedOut)
+    own = (
+        header(CROSSOVER, BER_ADAPTER.json_schema(), 0.1, required=True),
+        header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema(), 5000),
+    )
 
     @app.post(
         "/v1/frames",
         tags=["frames"],
         summary="Answer a frame",
         responses={**refusals, **documented(UnsupportedMedia)},
-        openapi_extra=frame_openapi(crossover),
+        openapi_extra=frame_openapi(*own),
     )
-    async def frames(request: Request) -> FrameAnswer:
+    async def frames(request: Request, deadline: DeadlineDep) -> FrameAnswer:
         refuse_while_draining(state)
         started = time.perf_counter()
         arrived = _read(request, await body_of(request))
-        outcome = await sessions.answer(arrived)
+        outcome = await sessions.answer(arrived, deadline)
         seconds = time.perf_counter() - started
         metrics.frame(arrived.payload, outcome, seconds)
         head = arrived.head
@@ -134,9 +144,9 @@ def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: Clo
         summary="Classify with the bits at hand and close",
         responses=refusals,
     )
-    async def result(session: SessionId, wanted: ResultRequest) -> ResultAnswer:
+    async def result(session: SessionId, wanted: ResultRequest, deadline: DeadlineDep) -> ResultAnswer:
         started = time.perf_counter()
-        outcome = await sessions.result(session, wanted.blocks)
+        outcome = await sessions.result(session, wanted.blocks, deadline)
         cloud_ms = 1000 * (time.perf_counter() - started)
         return ResultAnswer(session=session, results=outcome.results, durable=outcome.durable, cloud_ms=cloud_ms)
 

@@ -5,6 +5,7 @@ The state of a session (membranes and maps) is a cache, bounded in bytes; where 
 record's received bits, and the result is the same.
 """
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class CachedState:
 
 
 class StateCache:
-    """Least recently used first out, bounded in bytes.
+    """Least recently used first out, bounded in bytes. Several computations may use it at a time.
 
     What nobody asked for during ``ttl_s``, a session's time to live, goes with the next write: its caller left, or
     another replica went on with it. ``clock`` is in seconds.
@@ -48,31 +49,34 @@ class StateCache:
         self._limit_bytes, self._size_bytes = limit_bytes, 0
         self._ttl_s, self._clock = ttl_s, clock
         self._entries: OrderedDict[str, tuple[float, CachedState]] = OrderedDict()  # with the time of its last use
+        self._lock = threading.Lock()
 
     @property
     def size_bytes(self) -> int:
         return self._size_bytes
 
     def get(self, session: str) -> CachedState | None:
-        if session not in self._entries:
-            return None
-        _, entry = self._entries.pop(session)
-        self._entries[session] = (self._clock(), entry)
-        return entry
+        with self._lock:
+            if session not in self._entries:
+                return None
+            _, entry = self._entries.pop(session)
+            self._entries[session] = (self._clock(), entry)
+            return entry
 
     def put(self, session: str, entry: CachedState | None) -> None:
         """Replace a session's state; None drops it."""
-        if session in self._entries:
-            self._drop(session)
-        if entry is not None and entry.rows:
-            self._entries[session] = (self._clock(), entry)
-            self._size_bytes += entry.state.size_bytes
-        idle_since_s = self._clock() - self._ttl_s
-        while self._entries:
-            oldest, (used_s, _) = next(iter(self._entries.items()))
-            if used_s > idle_since_s and self._size_bytes <= self._limit_bytes:
-                return
-            self._drop(oldest)
+        with self._lock:
+            if session in self._entries:
+                self._drop(session)
+            if entry is not None and entry.rows:
+                self._entries[session] = (self._clock(), entry)
+                self._size_bytes += entry.state.size_bytes
+            idle_since_s = self._clock() - self._ttl_s
+            while self._entries:
+                oldest, (used_s, _) = next(iter(self._entries.items()))
+                if used_s > idle_since_s and self._size_bytes <= self._limit_bytes:
+                    return
+                self._drop(oldest)
 
     def _drop(self, session: str) -> None:
         _, dropped = self._entries.pop(session)
@@ -80,7 +84,7 @@ class StateCache:
 
 
 class Engine:
-    """One profile's receiver. Not thread-safe: the node runs one computation at a time."""
+    """One profile's receiver. Sessions may be computed at the same time; of one session one frame at a time."""
 
     def __init__(self, served: ServedProfile, receiver: Receiver, cache: StateCache) -> None:
         self.served, self.profile = served, served.profile
