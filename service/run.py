@@ -73,7 +73,9 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         loop="uvloop",
         http="httptools",
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,  # the guard has one, with the request's id
+        proxy_headers=False,  # a caller's address is the connection's own, whatever it says
+        ws="none",
         timeout_keep_alive=65,
         timeout_graceful_shutdown=settings.grace_s,
         server_header=False,

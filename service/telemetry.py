@@ -29,6 +29,10 @@ BUCKETS_S: Final = (
 )
 
 
+#: What the guard's line about a request has beside its id.
+REQUEST_FIELDS: Final = ("method", "path", "status", "ms", "client")
+
+
 def configure_logs(level: str, role: str) -> None:
     """JSON lines on stderr for our own and uvicorn's messages, each with role and request id."""
     shared: list[structlog.typing.Processor] = [
@@ -37,7 +41,7 @@ def configure_logs(level: str, role: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(REQUEST_FIELDS)],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,

@@ -14,6 +14,7 @@ from models.weights import load_cloud
 from service.compute import ComputeQueue
 from service.errors import BadFrame, Busy, NotReady, SessionConflict, SessionGone, Unprocessable, documented, problem
 from service.frames import FRAME_OPENAPI, body_of
+from service.guard import Access
 from service.models_on_node import model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.cloud.engine import Engine, StateCache
@@ -73,7 +74,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=(token,) if token else (),
+        access=Access((token,) if token else ()),
         max_body_bytes=MAX_BATCH * 2 * profiles.largest_feature,
         lifespan=lifespan,
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard node: the page, and the routes that it uses, all from one origin."""
 
-import ipaddress
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.errors import Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLarge, Unprocessable, documented
-from service.guard import only_for_admin
+from service.errors import Busy, Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLarge, Unprocessable, documented
+from service.guard import Access, Limited, only_for_admin
 from service.hop import Deadline
+from service.limits import Allowance
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
 from service.nodes.dashboard import sweeps
 from service.nodes.dashboard.desk import SweepDesk
@@ -74,16 +75,15 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=tuple(value for value in (token, admin) if value) if token else (),
+        # The files of the page need no token; what it asks for does.
+        access=Access(tuple(value for value in (token, admin) if value) if token else (), "/v1/", _limited(settings)),
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
-        has_page=True,
     )
-    named = [] if token else [Depends(_address)]
-    app.include_router(_looking(node), dependencies=named)
-    app.include_router(_doing(node), dependencies=named)
-    app.include_router(sweeps.looking(desk), dependencies=named)
-    app.include_router(sweeps.doing(desk, state, admin), dependencies=named)
+    app.include_router(_looking(node))
+    app.include_router(_doing(node))
+    app.include_router(sweeps.looking(desk))
+    app.include_router(sweeps.doing(desk, state, admin))
     app.mount("/", PageFiles(), name="page")
     return app
 
@@ -96,17 +96,10 @@ async def _store_state(desk: SweepDesk) -> str:
     return "ok"
 
 
-def _address(request: Request) -> None:
-    """Where no token is asked for, the page has no name but localhost.
-
-    A page of another site could have its own name point here, and its requests would look like this site's.
-    """
-    host = request.url.hostname or ""
-    if host != "localhost" and not host.endswith(".localhost"):
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise Forbidden(f"without a token this page answers to localhost and IP addresses, not to {host}") from None
+def _limited(settings: DashboardSettings) -> Limited | None:
+    allowed_per_min = settings.allowed_per_min()
+    starting = re.compile("/v1/sweeps(/[^/]*/resume)?")
+    return Limited(starting, Allowance(allowed_per_min, 60.0)) if allowed_per_min else None
 
 
 def _looking(node: Dashboard) -> APIRouter:
@@ -138,7 +131,9 @@ def _doing(node: Dashboard) -> APIRouter:
     admins = [Depends(only_for_admin(node.settings.admin_bearer()))]
     refusals = documented(Forbidden, NotFound, Unprocessable, PeerFailed, PeerTimedOut)
 
-    @router.post("/v1/classify", summary="Passed on to the edge", responses=documented(TooLarge, PeerFailed))
+    answers = documented(TooLarge, Busy, PeerFailed)
+
+    @router.post("/v1/classify", summary="Passed on to the edge", responses=answers)
     async def classify(request: Request) -> Response:
         refuse_while_draining(node.state)
         call = call_of(request, await request.body())
