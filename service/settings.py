@@ -25,6 +25,7 @@ OTHER_NAMES: Final = frozenset(
         "EDGE",
         "CHANNEL",
         "CLOUD",
+        "REQUIRE_AUDIT",
         "REQUIRE_BROWSER",
         "REQUIRE_CONTAINERS",
         "REQUIRE_DATA",
