@@ -27,8 +27,8 @@ demo: .venv/.runtime ## Start the nodes and the page (8000), send photographs an
 up: .venv/.runtime ## Start edge (8001), channel (8002), cloud (8003) and the page (8000) until Ctrl-C
 	$(BIN)/spikelink up
 
-test: .venv/.dev ## Run the whole test suite
-	$(BIN)/python -m pytest
+test: .venv/.dev ## Run the whole test suite, one process a core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 check: .venv/.dev ## Lint, formatting and types: ruff and mypy --strict
 	$(BIN)/ruff check .

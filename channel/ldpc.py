@@ -9,6 +9,7 @@ Differs  The base graph is pinned, since Sionna's own choice by rate would make 
          each other. Decoding ends early where the CRC holds. See docs/decisions/0012.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -52,7 +53,8 @@ class PrefixLdpc:
     """One mother code and a decoder for each prefix; on the CPU, whatever the networks run on.
 
     A decoder leaves out the checks of parity bits that were not sent, which with LLR 0 would say nothing. Blocks are
-    decoded one by one: on a CPU that costs no time, and what else is in a batch cannot show in the result.
+    decoded one by one: on a CPU that costs no time, and what else is in a batch cannot show in the result. Threads take
+    turns, for Sionna's blocks were not made to be shared.
     """
 
     def __init__(self) -> None:
@@ -65,7 +67,7 @@ class PrefixLdpc:
         def encoder(coded_bits: int) -> Any:
             return LDPC5GEncoder(INFORMATION_BITS + CRC_BITS, coded_bits, bg=BASE_GRAPH, device="cpu")
 
-        self._torch = torch
+        self._torch, self._lock = torch, threading.Lock()
         self._crc = CRCEncoder("CRC24A", k=INFORMATION_BITS, device="cpu")
         self._crc_check = CRCDecoder(self._crc, device="cpu")
         self._encoder = encoder(CODED_BITS)
@@ -80,7 +82,7 @@ class PrefixLdpc:
 
     def encode(self, bits_BK: Bits) -> Bits:
         """Information bits [B, 1536] -> CRC attached, codeword_BN [B, 4128]."""
-        with self._torch.inference_mode():
+        with self._lock, self._torch.inference_mode():
             word_BN = self._encoder(self._crc(self._torch.from_numpy(bits_BK.astype(np.float32))))
         coded: Bits = word_BN.to(self._torch.uint8).numpy()
         return coded
@@ -89,7 +91,7 @@ class PrefixLdpc:
         """LLRs of the first N bits of codewords; N is one of PREFIX_BITS. Raises KeyError for another N."""
         decoder = self._decoders[llr_BN.shape[1]]
         rows_BN = self._torch.from_numpy(llr_BN)
-        with self._torch.inference_mode():
+        with self._lock, self._torch.inference_mode():
             blocks = [self._decode_one(decoder, rows_BN[row : row + 1]) for row in range(len(llr_BN))]
         return Decoded(np.concatenate([bits for bits, _ in blocks]), np.array([ok for _, ok in blocks]))
 
@@ -102,7 +104,15 @@ class PrefixLdpc:
         return bits_1K.to(self._torch.uint8).numpy(), crc_ok
 
 
-@cache
+_making: Final = threading.Lock()
+
+
 def prefix_ldpc() -> PrefixLdpc:
     """The code, made at first use: Sionna takes seconds to import, and only one system needs it."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> PrefixLdpc:
     return PrefixLdpc()

@@ -47,6 +47,7 @@ ONLY_FOR: Final = {
     "--min-t": {Stage.CODEC},
     "--max-ber": {Stage.CODEC},
     "--high-ber-share": {Stage.CODEC},
+    "--keep-norm": {Stage.CODEC},
 }
 
 RUN = "How to run"
@@ -63,6 +64,7 @@ class StageOptions:
     min_t: int | None
     max_ber: float | None
     high_ber_share: float | None
+    keep_norm: bool | None
 
 
 def train(
@@ -132,6 +134,15 @@ def train(
             rich_help_panel=OF_STAGE,
         ),
     ] = None,
+    keep_norm: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-norm",
+            help="codec: batch norm keeps the statistics of --start.",
+            rich_help_panel=OF_STAGE,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train one stage and write its best epoch by validation into the weights folder."""
     from experiments.training.bench import TrainingOptions
@@ -140,8 +151,10 @@ def train(
     check_profile(profile)
     if start is not None and not start.is_dir():
         raise CommandError(f"there is no folder {start} to start from")
-    given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share)
+    given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share, keep_norm)
     _refuse_strangers(stage, start, epochs, given)
+    if keep_norm and start is None:
+        raise CommandError("--keep-norm needs --start, whose statistics are kept")
     options = TrainingOptions(
         profile, data, runs, weights or WEIGHTS_FOLDER, start, resume, device.resolved(), bf16, compiled, images,
         checkpoint_s=60 * checkpoint_minutes,
@@ -224,7 +237,8 @@ def _train(stage: Stage, bench: "Bench", given: StageOptions, sizes: tuple[int, 
         if shortest > longest:
             raise CommandError(f"--min-t lies in 1..{longest}, not at {shortest}")
         largest = MAX_TRAINING_BER if given.max_ber is None else given.max_ber
-        return stages.train_codec(bench, Draws(shortest, longest, largest, given.high_ber_share or 0.0))
+        draws = Draws(shortest, longest, largest, given.high_ber_share or 0.0)
+        return stages.train_codec(bench, draws, bool(given.keep_norm))
     alone = {
         Stage.SIMNET: stages.train_simnet,
         Stage.NOISE_FREE_CODEC: stages.train_noise_free_codec,

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one way to run a network outside training: padded to whole tiles, so that the batch does not show in the result.
 
-Shapes   B batch, padded with zero rows to a multiple of ``tile``.
-Units    tile in rows.
+Shapes   B batch, padded with zero rows to a multiple of ``tile``, and run in pieces of ``piece_rows``.
+Units    tile and pieces in rows.
 Math     none
 Source   measured here: a batch of 1 and a batch of 64 take different kernels, differ in the last bits, and a neuron
          at its threshold then fires or does not.
 Differs  ``tile = 1`` turns the padding off, for lowest latency; results then depend on the batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,12 @@ import torch
 from torch import Tensor
 
 DEFAULT_TILE: Final = 16
+#: Rows at a time on a CPU: their maps fit its cache; 128 at a time take half as long again (docs/decisions/0013).
+CPU_PIECE_ROWS: Final = 32
+
+#: What is run: tensors in and tensors out, all with the batch as their first axis. Passes of one function, the same
+#: object or an equal one, may be stacked (service/stacking.py): a method of an object that holds weights alone.
+Function = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,20 @@ class Inference:
     bf16: bool = False
     tile: int = DEFAULT_TILE
 
-    def run(self, function: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> tuple[Tensor, ...]:
+    def run(self, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Call ``function`` on the padded inputs and cut its outputs back to the batch.
 
         Inputs and outputs all have the batch as their first axis. Gradients are off.
         """
+        done = [self._run_piece(function, piece) for piece in self._pieces(inputs)]
+        return done[0] if len(done) == 1 else tuple(torch.cat(parts) for parts in zip(*done, strict=True))
+
+    def _pieces(self, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        batch = inputs[0].shape[0]
+        rows = max(batch, 1) if self.device.type != "cpu" else max(CPU_PIECE_ROWS // self.tile, 1) * self.tile
+        return [[x[start : start + rows] for x in inputs] for start in range(0, max(batch, 1), rows)]
+
+    def _run_piece(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         batch = inputs[0].shape[0]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             outputs = function(*(self._padded(x) for x in inputs))

@@ -5,7 +5,8 @@ Shapes   none
 Units    t in time steps; thresholds as the system's score (a similarity or a margin of probabilities).
 Math     none
 Source   t0 = 4 and T = 8: Section III-A of arXiv 2310.08804, with resnet50.
-Differs  resnet18 is our own, for machines without a GPU. Thresholds come with the weights, chosen on validation.
+Differs  resnet18 is our own, for machines without a GPU; resnet18-t1 may stop after one step (docs/decisions/0016).
+         Thresholds come with the weights, chosen on validation.
 """
 
 from dataclasses import dataclass
@@ -18,17 +19,33 @@ from models.networks.codec import GRID
 
 @dataclass(frozen=True)
 class Profile:
-    """What a name such as ``resnet18`` stands for; weights are found under the same name."""
+    """What a name such as ``resnet18`` stands for; weights are found under the same name.
+
+    ``base`` is the profile whose backbone this one has too: the backbone's files are found there.
+    """
 
     name: str
     backbone: CutBackbone
     t0: int = 4
     max_steps: int = 8
+    base: str | None = None
+
+    @property
+    def backbone_owner(self) -> str:
+        """The profile with whose weights the backbone lies."""
+        return self.base or self.name
 
     @property
     def harq(self) -> HarqParameters:
         return HarqParameters(self.t0, self.max_steps, self.backbone.feature_channels * GRID * GRID)
 
 
-PROFILES: Final = {profile.name: profile for profile in (Profile("resnet18", RESNET18), Profile("resnet50", RESNET50))}
+PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        Profile("resnet18", RESNET18),
+        Profile("resnet18-t1", RESNET18, t0=1, base="resnet18"),
+        Profile("resnet50", RESNET50),
+    )
+}
 DEFAULT_PROFILE: Final = "resnet18"

@@ -120,17 +120,19 @@ class Receiver:
 
     def similarity(self, feature_BCHW: Tensor, prior_BK: Tensor, crossover_B: Floats) -> Floats:
         """S_D: what SimNet says of F' [B, C, 4, 4], received prior bits and p -> estimate_B, float32."""
-
-        def estimate(f_BCHW: Tensor, k_BK: Tensor, p_B: Tensor) -> tuple[Tensor]:
-            return (self._networks["similarity"](f_BCHW, k_BK, p_B),)
-
-        (estimate_B,) = self._inference.run(estimate, feature_BCHW, prior_BK, torch.from_numpy(crossover_B))
+        (estimate_B,) = self._inference.run(self._estimate, feature_BCHW, prior_BK, torch.from_numpy(crossover_B))
         return estimate_B.cpu().numpy()
+
+    def _estimate(self, f_BCHW: Tensor, k_BK: Tensor, p_B: Tensor) -> tuple[Tensor]:
+        return (self._networks["similarity"](f_BCHW, k_BK, p_B),)
 
     def logits(self, feature_BCHW: Tensor) -> Floats:
         """f_T of (reconstructed) features -> logits_BL [B, 100], float32."""
-        (logits,) = self._inference.run(lambda f: (self._networks["head"](f).float(),), feature_BCHW)
+        (logits,) = self._inference.run(self._classified, feature_BCHW)
         return logits.cpu().numpy()
+
+    def _classified(self, f_BCHW: Tensor) -> tuple[Tensor]:
+        return (self._networks["head"](f_BCHW).float(),)
 
 
 def margin(logits_BL: Floats) -> Floats:

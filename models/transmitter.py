@@ -50,12 +50,11 @@ class Transmitter:
 
     def begin(self, images_BCHW: NDArray[np.uint8]) -> TransmitterState:
         """images [B, 3, 32, 32] uint8 -> the feature; any system's frames can follow."""
-
-        def extract(x_BCHW: Tensor) -> tuple[Tensor]:
-            return (self._networks["edge"](x_BCHW.float() / 255).float(),)
-
-        (feature,) = self._inference.run(extract, torch.from_numpy(np.ascontiguousarray(images_BCHW)))
+        (feature,) = self._inference.run(self._feature, torch.from_numpy(np.ascontiguousarray(images_BCHW)))
         return TransmitterState(feature, None, 0)
+
+    def _feature(self, x_BCHW: Tensor) -> tuple[Tensor]:
+        return (self._networks["edge"](x_BCHW.float() / 255).float(),)
 
     def encode(self, state: TransmitterState, frame: Frame) -> tuple[Bits, TransmitterState]:
         """The bits of a frame, bits_BN [B, frame.bits], and the state after its last step.
@@ -72,6 +71,9 @@ class Transmitter:
         return bits_BN, TransmitterState(state.feature_BCHW, after, frame.t)
 
     def _prior(self, feature_BCHW: Tensor) -> Bits:
-        (prior_BK,) = self._inference.run(lambda f: (self._networks["prior"](f),), feature_BCHW)
+        (prior_BK,) = self._inference.run(self._extracted, feature_BCHW)
         bits_BK: Bits = prior_BK.to("cpu", torch.uint8).numpy()
         return bits_BK
+
+    def _extracted(self, f_BCHW: Tensor) -> tuple[Tensor]:
+        return (self._networks["prior"](f_BCHW),)

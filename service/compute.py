@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One computation at a time, off the event loop, with a bounded queue before it."""
+"""What sessions compute, off the event loop: a bounded number at a time, whose passes through networks are stacked."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from service.errors import Busy
+from models.inference import Inference
+from service.errors import Busy, PeerTimedOut
+from service.hop import Deadline
+from service.settings import ComputeSettings
+from service.stacking import Limits, PassQueue, StackedInference
 from service.telemetry import Metrics
 
 P = ParamSpec("P")
@@ -14,33 +18,47 @@ R = TypeVar("R")
 
 
 class ComputeQueue:
-    """Runs functions in one thread, first come first served; PyTorch itself uses several cores for each."""
+    """Runs functions in threads, first come first served. All their networks run in one further thread.
 
-    def __init__(self, max_waiting: int, metrics: Metrics) -> None:
-        self._max_waiting, self._waiting = max_waiting, 0
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compute")
+    That thread is PyTorch's, which uses several cores for each pass. The others wait for it and hold little else, so
+    that there are as many as can share a pass.
+    """
+
+    def __init__(self, settings: ComputeSettings, inference: Inference, metrics: Metrics) -> None:
+        self._max_waiting, self._waiting = settings.max_waiting, 0
+        self._executor = ThreadPoolExecutor(settings.stack_rows, thread_name_prefix="compute")
+        limits = Limits(settings.stack_rows, settings.stack_delay_ms / 1000)
+        self._passes = PassQueue(inference, limits, metrics)
+        self.inference = StackedInference.over(inference, self._passes)
         self._depth = metrics.gauge("compute_waiting", "Computations that wait or run")
         self._seconds = metrics.histogram("compute_seconds", "Time of one computation, waiting included")
 
     def check_room(self) -> None:
         """Asked once a session, before anything of it is computed: what was begun is not turned away in the middle.
 
-        Raises Busy where one computation runs and ``max_waiting`` wait.
+        Raises Busy where more than ``max_waiting`` computations run or wait.
         """
         if self._waiting > self._max_waiting:
             raise Busy(f"{self._waiting} computations are waiting", retry_after_s=1)
 
-    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result."""
+    async def run(self, deadline: Deadline, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result. Raises PeerTimedOut where its turn comes after the deadline: nobody waits any more."""
+
+        def in_time() -> R:
+            if deadline.left_s <= 0:
+                raise PeerTimedOut("the deadline passed before the computation's turn came")
+            return function(*args, **kwargs)
+
         self._waiting += 1
         self._depth.set(self._waiting)
         try:
             with self._seconds.time():
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+                return await asyncio.get_running_loop().run_in_executor(self._executor, in_time)
         finally:
             self._waiting -= 1
             self._depth.set(self._waiting)
 
     def close(self) -> None:
+        """Let what was begun end."""
         self._executor.shutdown(wait=True)
+        self._passes.close()

@@ -81,7 +81,9 @@ class ComputeSettings(NodeSettings):
     bf16: bool = Field(False, description="bfloat16 autocast; membranes stay float32")
     tile: int = Field(16, ge=1, le=256, description="batches are padded to its multiple; 1 turns padding off")
     torch_threads: int = Field(0, ge=0, le=256, description="CPU threads of PyTorch; 0 leaves its own choice")
-    max_waiting: int = Field(256, ge=1, le=100_000, description="computations that wait before new work gets a 429")
+    max_waiting: int = Field(256, ge=1, le=100_000, description="computations under way before new work gets a 429")
+    stack_rows: int = Field(64, ge=1, le=1024, description="images of several sessions that share a pass")
+    stack_delay_ms: float = Field(0.0, ge=0, le=1000, description="how long a pass waits for others to share it")
 
 
 class LinkAdminSettings(NodeSettings):
@@ -103,6 +105,7 @@ class EdgeSettings(ComputeSettings):
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
     deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, all hops included")
+    feature_cache_mib: int = Field(64, ge=0, description="memory a profile for features of images seen before")
     classify_per_s: float | None = Field(
         None, ge=0, le=1e6, allow_inf_nan=False, description="requests to classify that a caller may send; 0: any"
     )

@@ -2,6 +2,7 @@
 """Structured logs and Prometheus metrics; one registry an application, so that several can live in one process."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,5 +88,5 @@ class Metrics:
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"spikelink_{name}", text, labels, registry=self.registry)
 
-    def histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"spikelink_{name}", text, labels, registry=self.registry, buckets=BUCKETS_S)
+    def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float] = BUCKETS_S) -> Histogram:
+        return Histogram(f"spikelink_{name}", text, labels, registry=self.registry, buckets=buckets)

@@ -60,7 +60,7 @@ def sgd(epochs: int, rate: float, batch: int, seed: int = 0) -> Schedule:
     ("stage", "schedule", "recipe"),
     [
         ("backbone", sgd(30, 0.2, 128), (ImageSchedule(SIZES, 0.5),)),
-        ("codec", Schedule(8, 1e-3, 256), (Draws(4, 8, 0.3, 0.0),)),
+        ("codec", Schedule(8, 1e-3, 256), (Draws(4, 8, 0.3, 0.0), False)),
         ("joint", Schedule(3, 1e-4, 128, 0.1, backbone_factor=0.1), (0.0,)),
         ("simnet", Schedule(3, 1e-3, 256), ()),
         ("noise-free-codec", Schedule(6, 1e-3, 256), ()),
@@ -98,19 +98,24 @@ def test_what_is_given_replaces_the_defaults(calls: list[Call], tmp_path: Path) 
     assert (call.bench.asked, call.recipe) == (sgd(2, 0.05, 32, 4), (ImageSchedule((24, 32), 0.0),))
 
 
-def test_a_codec_can_be_trained_over_other_draws(calls: list[Call]) -> None:
-    given = "train codec --min-t 1 --max-ber 0.4 --high-ber-share 0.5 --epochs 2"
+def test_a_codec_can_be_trained_over_other_draws(calls: list[Call], tmp_path: Path) -> None:
+    given = f"train codec --min-t 1 --max-ber 0.4 --high-ber-share 0.5 --epochs 2 --start {tmp_path} --keep-norm"
     assert CliRunner().invoke(main, given.split()).exit_code == 0
-    assert (calls[0].bench.asked, calls[0].recipe) == (Schedule(2, 1e-3, 256), (Draws(1, 8, 0.4, 0.5),))
+    assert (calls[0].bench.asked, calls[0].recipe) == (Schedule(2, 1e-3, 256), (Draws(1, 8, 0.4, 0.5), True))
 
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["train", "codec", "--profile", "resnet9"], "there is no profile 'resnet9': there are resnet18, resnet50"),
+        (
+            ["train", "codec", "--profile", "resnet9"],
+            "there is no profile 'resnet9': there are resnet18, resnet18-t1, resnet50",
+        ),
         (["train", "simnet", "--start", "/"], "--start belongs to stage backbone and codec, not to simnet"),
         (["train", "simnet", "--cutmix", "0"], "--cutmix belongs to stage backbone and joint, not to simnet"),
         (["train", "joint", "--max-ber", "0.4"], "--max-ber belongs to stage codec, not to joint"),
+        (["train", "joint", "--keep-norm"], "--keep-norm belongs to stage codec, not to joint"),
+        (["train", "codec", "--keep-norm"], "--keep-norm needs --start, whose statistics are kept"),
         (["train", "codec", "--min-t", "9"], "--min-t lies in 1..8, not at 9"),
         (["train", "backbone", "--epochs", "3"], "the backbone's epochs follow from --sizes"),
         (["train", "backbone", "--sizes", "16"], "--sizes is a list such as 16:8,24:10,32:12, not '16'"),

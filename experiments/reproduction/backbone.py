@@ -51,7 +51,7 @@ def first_backbone(
         return FirstBackbone(direct_N, {part: manifest.parts[part].sha256 for part in _PARTS})
     named = joint.get("start")
     wanted = {part: str(named.get(part)) for part in _PARTS} if isinstance(named, dict) else {}
-    if _kept(spec.profile, start) == wanted:
+    if _kept(PROFILES[spec.profile].backbone_owner, start) == wanted:
         return FirstBackbone(_correct(spec, start, test), wanted)
     if before is not None and (before["sha256"], before["images"]) == (wanted, len(test)):
         packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)
@@ -89,12 +89,14 @@ def _kept(profile: str, start: Path) -> dict[str, str]:
 
 
 def _correct(spec: Spec, start: Path, images: LabelledImages) -> NDArray[np.bool_]:
-    profile, parts = PROFILES[spec.profile], read_parts(spec.profile, start)
+    profile = PROFILES[spec.profile]
+    owner = profile.backbone_owner
+    parts = read_parts(owner, start)
     inference = Inference(choose_device(spec.device), spec.bf16)
     edge = EdgeNetworks(profile, ["edge"]).to(inference.device).eval()["edge"]
     head = CloudNetworks(profile, ["head"]).to(inference.device).eval()["head"]
-    load_part(edge, "edge", spec.profile, parts, start)
-    load_part(head, "head", spec.profile, parts, start)
+    load_part(edge, "edge", owner, parts, start)
+    load_part(head, "head", owner, parts, start)
     right = []
     for row in range(0, len(images), _BATCH):
         x_BCHW = torch.from_numpy(images.images_NCHW[row : row + _BATCH])

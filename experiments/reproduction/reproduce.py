@@ -123,7 +123,8 @@ def write_sample(options: Options, listener: Listener) -> Path:
 
 
 def _sections(options: Options, material: Material, test: LabelledImages) -> dict[str, Record]:
-    spec, start = options.spec, options.runs / options.spec.profile / "joint" / "start"
+    spec, owner = options.spec, PROFILES[options.spec.profile].backbone_owner
+    start = options.runs / owner / "joint" / "start"
     path = options.folder / "rates.json"
     before = json.loads(path.read_text()).get("first_backbone") if path.is_file() else None
     first = backbone.first_backbone(spec, start, test, material, before)

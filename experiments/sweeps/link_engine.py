@@ -9,10 +9,9 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from experiments.evaluation.parts import Spec
 from experiments.sweeps.engine import Answer, EngineError, Task
@@ -22,9 +21,12 @@ from models.inference import Inference, choose_device
 from models.link import InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver
+from models.remembering import RememberingTransmitter
 from models.systems import SYSTEMS
-from models.transmitter import Transmitter, TransmitterState
 from models.weights import WeightsError, load_cloud, load_edge
+
+#: Features of some hundred images: the next unit has the same ones at another point, and they cost most.
+_REMEMBERED_BYTES: Final = 32 * 2**20
 
 
 class LinkEngine:
@@ -65,18 +67,6 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-class _Remembering(Transmitter):
-    """Keeps the features of the last images: the next unit has the same ones at another point, and they cost most."""
-
-    _last: tuple[bytes, TransmitterState] | None = None
-
-    def begin(self, images_BCHW: NDArray[np.uint8]) -> TransmitterState:
-        pixels = images_BCHW.tobytes()
-        if self._last is None or self._last[0] != pixels:
-            self._last = pixels, super().begin(images_BCHW)
-        return self._last[1]
-
-
 @cache
 def _link(spec: Spec) -> InProcessLink:
     """What a worker keeps from unit to unit."""
@@ -84,7 +74,7 @@ def _link(spec: Spec) -> InProcessLink:
     torch.set_num_threads(1)  # as in the tests of exactness: another number could change a last bit
     profile, manifest = PROFILES[spec.profile], spec.manifest()
     inference = Inference(choose_device(spec.device), spec.bf16)
-    transmitter = _Remembering(load_edge(profile, manifest, spec.weights), inference)
+    transmitter = RememberingTransmitter(load_edge(profile, manifest, spec.weights), inference, _REMEMBERED_BYTES)
     return InProcessLink(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))
 
 

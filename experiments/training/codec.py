@@ -24,10 +24,11 @@ _VALIDATION_BATCH = 250
 
 @dataclass(frozen=True)
 class CodecPlan:
-    """Over what a codec is trained, and in which cells it is validated."""
+    """Over what a codec is trained, in which cells it is validated, and whether its batch norm keeps its statistics."""
 
     draws: Draws
     cells: Cells
+    keep_norm: bool = False
 
 
 class CodecStage:

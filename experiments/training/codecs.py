@@ -7,6 +7,7 @@ F' after several numbers of steps over one noise.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -34,13 +35,20 @@ class Rebuilt:
 
 
 class Codec(nn.Module):
-    """The spiking codec: encoder, reconstructor and converter under their names in the weights."""
+    """The spiking codec: encoder, reconstructor and converter under their names in the weights.
 
-    def __init__(self, feature_channels: int, max_steps: int) -> None:
+    ``keep_norm``: batch norm keeps the statistics that it has, as in the joint stage (experiments/training/joint.py).
+    """
+
+    def __init__(self, feature_channels: int, max_steps: int, *, keep_norm: bool = False) -> None:
         super().__init__()
+        self._keep_norm = keep_norm
         self.encoder = Encoder(feature_channels)
         self.reconstructor = Reconstructor(feature_channels)
         self.converter = Converter(max_steps)
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self._keep_norm)
 
     def transmit(self, f_BCHW: Tensor, steps: int, p_B: Tensor, generator: torch.Generator) -> Transmission:
         """Algorithm 1's inner loop: encode, flip each bit with probability p, reconstruct, for ``steps`` steps."""

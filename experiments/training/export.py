@@ -19,7 +19,8 @@ from torch import nn
 from experiments.training.engine import Engine
 from experiments.training.loop import Progress, Run
 from experiments.whole_files import whole_file
-from models.weights import MANIFEST
+from models.profiles import Profile
+from models.weights import MANIFEST, WeightsError, read_parts
 
 #: By stage and kind, names in the manifest.
 Names = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -68,6 +69,29 @@ def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping
     manifest["parts"].update(written)
     manifest["provenance"][to.stage] = dict(entry)
     write_manifest(target / MANIFEST, manifest)
+
+
+def adopt_backbone(folder: Path, profile: Profile) -> None:
+    """Enter the backbone of a profile's base into its manifest, where it has none: the files stay with the base.
+
+    Raises WeightsError where the base has no backbone.
+    """
+    target = folder / profile.name / MANIFEST
+    if profile.base is None or target.is_file():
+        return
+    base = read_parts(profile.base, folder)
+    missing = [part for part in _BACKBONE_PARTS if part not in base]
+    if missing:
+        raise WeightsError(f"profile {profile.base} lacks {', '.join(missing)}, which {profile.name} has too")
+    manifest = _read(folder / profile.base / MANIFEST, profile.base)
+    stages = ("backbone", "joint")
+    adopted = {
+        "profile": profile.name,
+        "parts": {part: manifest["parts"][part] for part in _BACKBONE_PARTS},
+        "thresholds": {},
+        "provenance": {name: entry for name, entry in manifest["provenance"].items() if name in stages},
+    }
+    write_manifest(target, adopted)
 
 
 def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:

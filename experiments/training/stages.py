@@ -14,6 +14,7 @@ from experiments.training.bench import Bench, Origin
 from experiments.training.codec import CodecPlan, CodecStage
 from experiments.training.codecs import AnyCodec, Codec, OneBitCodec
 from experiments.training.draws import Draws
+from experiments.training.export import adopt_backbone
 from experiments.training.first_backbone import keep_start
 from experiments.training.joint import JointNetwork, JointPlan, JointStage
 from experiments.training.loop import Run
@@ -34,12 +35,13 @@ def train_backbone(bench: Bench, images: ImageSchedule) -> Run:
     return bench.train(stage, {"edge": network.edge, "head": network.head}, origin)
 
 
-def train_codec(bench: Bench, draws: Draws) -> Run:
+def train_codec(bench: Bench, draws: Draws, keep_norm: bool) -> Run:
     """Stage 2, the paper's codec or a variant trained over other draws, from scratch or from another backbone's."""
-    codec = Codec(bench.profile.backbone.feature_channels, bench.profile.max_steps)
+    adopt_backbone(bench.options.weights, bench.profile)
+    codec = Codec(bench.profile.backbone.feature_channels, bench.profile.max_steps, keep_norm=keep_norm)
     scored = (bench.profile.t0, bench.profile.max_steps)
     others = (draws.min_steps,) if draws.min_steps not in scored else ()
-    return _train_codec(bench, "codec", codec, CodecPlan(draws, Cells(scored, others)))
+    return _train_codec(bench, "codec", codec, CodecPlan(draws, Cells(scored, others), keep_norm))
 
 
 def train_joint(bench: Bench, cutmix: float) -> Run:
@@ -93,7 +95,8 @@ def _train_codec(bench: Bench, name: str, codec: AnyCodec, plan: CodecPlan) -> R
     parts = _parts(codec, prefix)
     if bench.options.start:
         start |= {f"start {name}": sha for name, sha in bench.load(parts, bench.options.start).items()}
-    return bench.train(stage, parts, Origin(name, {"draws": asdict(plan.draws)}, start))
+    settings = {"draws": asdict(plan.draws), **({"keep_norm": True} if plan.keep_norm else {})}
+    return bench.train(stage, parts, Origin(name, settings, start))
 
 
 def _parts(codec: AnyCodec, prefix: str) -> dict[str, nn.Module]:

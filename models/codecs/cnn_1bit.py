@@ -38,8 +38,11 @@ class OneBitEdge:
         self._inference, self._encoder = inference, encoder
 
     def begin(self, feature_BCHW: Tensor) -> BlockBits:
-        (bits,) = self._inference.run(lambda f: (self._encoder(f).flatten(1),), feature_BCHW)
+        (bits,) = self._inference.run(self._quantised, feature_BCHW)
         return BlockBits(bits.to("cpu", torch.uint8))
+
+    def _quantised(self, f_BCHW: Tensor) -> tuple[Tensor]:
+        return (self._encoder(f_BCHW).flatten(1),)
 
     def encode(self, state: BlockBits, frame: Frame) -> tuple[Bits, BlockBits]:
         bits_BN: Bits = state.bits_BN[:, STEP_BITS * (frame.first_step - 1) : STEP_BITS * frame.t].numpy()
@@ -60,8 +63,11 @@ class OneBitCloud:
 
     def feature(self, state: BlockBits) -> Tensor:
         bits_BTCHW = state.bits_BN.reshape(len(state.bits_BN), -1, SPIKE_CHANNELS, GRID, GRID)
-        (feature,) = self._inference.run(lambda bits: (self._decoder(bits.float()).float(),), bits_BTCHW)
+        (feature,) = self._inference.run(self._decoded, bits_BTCHW)
         return feature
+
+    def _decoded(self, bits_BTCHW: Tensor) -> tuple[Tensor]:
+        return (self._decoder(bits_BTCHW.float()).float(),)
 
 
 CNN_1BIT: Final = Codec(

@@ -39,7 +39,7 @@ class SnnScEdge:
         self._inference, self._encoder = inference, encoder
 
     def begin(self, feature_BCHW: Tensor) -> SpikingState:
-        (current,) = self._inference.run(lambda f: (self._encoder.input_current(f),), feature_BCHW)
+        (current,) = self._inference.run(self._input_current, feature_BCHW)
         rest = self._encoder.at_rest(len(feature_BCHW), self._inference.device)
         return SpikingState(current, rest.hidden_BCHW, rest.output_BCHW)
 
@@ -47,17 +47,19 @@ class SnnScEdge:
         return self.spike(state, frame.steps)
 
     def spike(self, state: SpikingState, count: int) -> tuple[Bits, SpikingState]:
-        """The spikes of the next ``count`` steps, [B, 512 count]."""
+        """The spikes of the next ``count`` steps, [B, 512 count]. A pass is one step, whatever t: see below."""
+        spikes, hidden, output = [], state.hidden_BCHW, state.output_BCHW
+        for _ in range(count):
+            s_BN, hidden, output = self._inference.run(self._step, state.current_BCHW, hidden, output)
+            spikes.append(s_BN.to("cpu", torch.uint8).numpy())
+        return np.concatenate(spikes, axis=1), SpikingState(state.current_BCHW, hidden, output)
 
-        def steps(current: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            membranes, spikes = Membranes(hidden, output), []
-            for _ in range(count):
-                s_BCHW, membranes = self._encoder.step(current, membranes)
-                spikes.append(s_BCHW.flatten(1))
-            return torch.cat(spikes, dim=1), membranes.hidden_BCHW, membranes.output_BCHW
+    def _input_current(self, f_BCHW: Tensor) -> tuple[Tensor]:
+        return (self._encoder.input_current(f_BCHW),)
 
-        spikes, hidden, output = self._inference.run(steps, state.current_BCHW, state.hidden_BCHW, state.output_BCHW)
-        return spikes.to("cpu", torch.uint8).numpy(), SpikingState(state.current_BCHW, hidden, output)
+    def _step(self, current: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        s_BCHW, membranes = self._encoder.step(current, Membranes(hidden, output))
+        return s_BCHW.flatten(1), membranes.hidden_BCHW, membranes.output_BCHW
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,27 @@ class SnnScCloud:
         return self.rebuild(state, bits_BN)
 
     def rebuild(self, state: RebuiltState | None, bits_BN: Bits) -> RebuiltState:
-        """Run the reconstructor over the steps in ``bits_BN`` [B, 512 count]."""
+        """Run the reconstructor over the steps in ``bits_BN`` [B, 512 count], count >= 1."""
         spikes = torch.from_numpy(bits_BN).reshape(len(bits_BN), -1, SPIKE_CHANNELS, GRID, GRID)
         rest = self._reconstructor.at_rest(len(bits_BN), self._inference.device)
         hidden, output = (rest if state is None else state).hidden_BCHW, (rest if state is None else state).output_BCHW
-        maps, hidden, output = self._inference.run(self._steps, spikes, hidden, output)
-        return RebuiltState(hidden, output, maps if state is None else torch.cat((state.maps_BKCHW, maps), dim=1))
-
-    def _steps(self, spikes_BTCHW: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        membranes, maps = Membranes(hidden, output), []
-        for s_BCHW in spikes_BTCHW.float().unbind(1):
-            pair, membranes = self._reconstructor.step(s_BCHW, membranes)
+        maps = [] if state is None else [state.maps_BKCHW]
+        # Step by step, so that sessions that are at different steps meet in one pass where passes are stacked.
+        for s_BCHW in spikes.unbind(1):
+            pair, hidden, output = self._inference.run(self._step, s_BCHW, hidden, output)
             maps.append(pair)
-        return torch.cat(maps, dim=1), membranes.hidden_BCHW, membranes.output_BCHW
+        return RebuiltState(hidden, output, torch.cat(maps, dim=1))
+
+    def _step(self, s_BCHW: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pair, membranes = self._reconstructor.step(s_BCHW.float(), Membranes(hidden, output))
+        return pair, membranes.hidden_BCHW, membranes.output_BCHW
 
     def feature(self, state: RebuiltState) -> Tensor:
-        (feature,) = self._inference.run(lambda maps: (self._converter(maps).float(),), state.maps_BKCHW)
+        (feature,) = self._inference.run(self._converted, state.maps_BKCHW)
         return feature
+
+    def _converted(self, maps_BKCHW: Tensor) -> tuple[Tensor]:
+        return (self._converter(maps_BKCHW).float(),)
 
 
 SNN_SC: Final = Codec(

@@ -12,9 +12,20 @@ from fastapi.responses import JSONResponse
 from models.receiver import Receiver
 from models.weights import load_cloud
 from service.compute import ComputeQueue
-from service.errors import BadFrame, Busy, NotReady, SessionConflict, SessionGone, Unprocessable, documented, problem
-from service.frames import FRAME_OPENAPI, body_of
+from service.errors import (
+    BadFrame,
+    Busy,
+    NotReady,
+    PeerTimedOut,
+    SessionConflict,
+    SessionGone,
+    Unprocessable,
+    documented,
+    problem,
+)
+from service.frames import FRAME_OPENAPI, DeadlineDep, body_of
 from service.guard import Access
+from service.hop import Deadline
 from service.models_on_node import model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.cloud.engine import Engine, StateCache
@@ -40,6 +51,9 @@ from service.wire import (
 
 _DESCRIPTION: Final = "Reconstructs features from received spikes, judges them, keeps the sessions, classifies."
 
+#: A start that takes longer has failed; the first pass makes PyTorch's kernels ready.
+_WARM_UP_S: Final = 120.0
+
 SessionId = Annotated[str, Path(pattern=SESSION_PATTERN)]
 
 
@@ -48,16 +62,16 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     profiles = served_profiles(settings)
     store = ResilientStore(open_store(settings.store_url()), limit=settings.max_sessions)
     cache = StateCache(settings.cache_mib * 2**20)
-    engines = {}
-    for name, served in profiles.by_name.items():
-        networks = load_cloud(served.profile, served.manifest, profiles.folder)
-        engines[name] = Engine(served, Receiver(networks, profiles.inference), cache)
     state = NodeState(
         "cloud",
         lambda: model_info("cloud", profiles, store=store.name, durable=store.durable),
         lambda: _readiness(store),
     )
-    queue = ComputeQueue(settings.max_waiting, state.metrics)
+    queue = ComputeQueue(settings, profiles.inference, state.metrics)
+    engines = {}
+    for name, served in profiles.by_name.items():
+        networks = load_cloud(served.profile, served.manifest, profiles.folder)
+        engines[name] = Engine(served, Receiver(networks, queue.inference), cache)
     limits = Limits(settings.max_sessions, settings.session_ttl_s)
     sessions = Sessions(engines, store, queue, limits)
 
@@ -65,7 +79,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     async def lifespan() -> AsyncIterator[None]:
         await store.open()
         for engine in engines.values():
-            await queue.run(engine.warm_up)
+            await queue.run(Deadline.after(_WARM_UP_S), engine.warm_up)
         yield
         queue.close()
         await store.close()
@@ -89,14 +103,14 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, Busy, NotReady)
+    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, Busy, NotReady, PeerTimedOut)
 
     @app.post("/v1/frames", tags=["frames"], summary="Answer a frame", responses=refusals, openapi_extra=FRAME_OPENAPI)
-    async def frames(request: Request) -> FrameAnswer:
+    async def frames(request: Request, deadline: DeadlineDep) -> FrameAnswer:
         refuse_while_draining(state)
         started = time.perf_counter()
         arrived = _read(request, await body_of(request))
-        outcome = await sessions.answer(arrived)
+        outcome = await sessions.answer(arrived, deadline)
         seconds = time.perf_counter() - started
         metrics.frame(arrived.payload, outcome, seconds)
         head = arrived.head
@@ -117,9 +131,9 @@ def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: Clo
         summary="Classify with the bits at hand and close",
         responses=refusals,
     )
-    async def result(session: SessionId, wanted: ResultRequest) -> ResultAnswer:
+    async def result(session: SessionId, wanted: ResultRequest, deadline: DeadlineDep) -> ResultAnswer:
         started = time.perf_counter()
-        outcome = await sessions.result(session, wanted.blocks)
+        outcome = await sessions.result(session, wanted.blocks, deadline)
         cloud_ms = 1000 * (time.perf_counter() - started)
         return ResultAnswer(session=session, results=outcome.results, durable=outcome.durable, cloud_ms=cloud_ms)
 

@@ -5,6 +5,7 @@ The state of a session (membranes and maps) is a cache, bounded in bytes; where 
 record's received bits, and the result is the same.
 """
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -36,35 +37,38 @@ class CachedState:
 
 
 class StateCache:
-    """Least recently used first out, bounded in bytes."""
+    """Least recently used first out, bounded in bytes. Several computations may use it at a time."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes, self._size_bytes = limit_bytes, 0
         self._entries: OrderedDict[str, CachedState] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def size_bytes(self) -> int:
         return self._size_bytes
 
     def get(self, session: str) -> CachedState | None:
-        if session in self._entries:
-            self._entries.move_to_end(session)
-        return self._entries.get(session)
+        with self._lock:
+            if session in self._entries:
+                self._entries.move_to_end(session)
+            return self._entries.get(session)
 
     def put(self, session: str, entry: CachedState | None) -> None:
         """Replace a session's state; None drops it."""
-        old = self._entries.pop(session, None)
-        self._size_bytes -= old.state.size_bytes if old else 0
-        if entry is not None and entry.rows:
-            self._entries[session] = entry
-            self._size_bytes += entry.state.size_bytes
-        while self._size_bytes > self._limit_bytes:
-            _, dropped = self._entries.popitem(last=False)
-            self._size_bytes -= dropped.state.size_bytes
+        with self._lock:
+            old = self._entries.pop(session, None)
+            self._size_bytes -= old.state.size_bytes if old else 0
+            if entry is not None and entry.rows:
+                self._entries[session] = entry
+                self._size_bytes += entry.state.size_bytes
+            while self._size_bytes > self._limit_bytes:
+                _, dropped = self._entries.popitem(last=False)
+                self._size_bytes -= dropped.state.size_bytes
 
 
 class Engine:
-    """One profile's receiver. Not thread-safe: the node runs one computation at a time."""
+    """One profile's receiver. Sessions may be computed at the same time; of one session one frame at a time."""
 
     def __init__(self, served: ServedProfile, receiver: Receiver, cache: StateCache) -> None:
         self.served, self.profile = served, served.profile

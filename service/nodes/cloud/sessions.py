@@ -18,6 +18,7 @@ from models.prediction import most_probable
 from models.systems import System, frame_of_round
 from service.compute import ComputeQueue
 from service.errors import BadFrame, Busy, SessionConflict, SessionGone, Unprocessable
+from service.hop import Deadline
 from service.nodes.cloud.answers import block_result, round_answers, rows_of
 from service.nodes.cloud.engine import Engine
 from service.nodes.cloud.record import DIGEST_BYTES, EndRecord, RoundRecord, SessionRecord, decode, encode
@@ -71,10 +72,10 @@ class Sessions:
         self._engines, self._store, self._queue, self._limits = engines, store, queue, limits
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
-    async def answer(self, arrived: ArrivedFrame) -> FrameOutcome:
+    async def answer(self, arrived: ArrivedFrame, deadline: Deadline) -> FrameOutcome:
         """Answer a frame.
 
-        Raises BadFrame, SessionConflict, SessionGone, Unprocessable or Busy, as the table says.
+        Raises BadFrame, SessionConflict, SessionGone, Unprocessable, Busy or PeerTimedOut, as the table says.
         """
         frame = self._plan(arrived)
         head = arrived.head
@@ -87,16 +88,16 @@ class Sessions:
                     return FrameOutcome(_replayed(record, head), first_crossover, True, self._store.durable)
                 if head.round > record.next_round:
                     raise _unexpected(head, record)
-                advanced = await self._advance(record, arrived, frame)
+                advanced = await self._advance(record, arrived, frame, deadline)
                 swap = await self._swap(head.session, advanced, version)
                 if swap.done:
                     answers = round_answers(advanced, head.round)
                     return FrameOutcome(answers, arrived.crossover, False, swap.durable)
 
-    async def result(self, session: str, blocks: tuple[int, ...]) -> ResultOutcome:
+    async def result(self, session: str, blocks: tuple[int, ...], deadline: Deadline) -> ResultOutcome:
         """Close blocks with the bits at hand, once and for all.
 
-        Raises SessionGone where the session is unknown, BadFrame where it has no such block, Busy.
+        Raises SessionGone where the session is unknown, BadFrame where it has no such block, PeerTimedOut.
         """
         async with self._lock(session):
             while True:
@@ -108,7 +109,8 @@ class Sessions:
                 if all(row in record.ends for row in rows):
                     results = tuple(block_result(record, row) for row in rows)
                     return ResultOutcome(results, self._store.durable)
-                closed = await self._close(session, record, tuple(row for row in rows if row not in record.ends))
+                missing = tuple(row for row in rows if row not in record.ends)
+                closed = await self._close(session, record, missing, deadline)
                 swap = await self._swap(session, closed, stored.version)
                 if swap.done:
                     return ResultOutcome(tuple(block_result(closed, row) for row in rows), swap.durable)
@@ -161,7 +163,9 @@ class Sessions:
         terms = (head.system, head.threshold, _fixed_t(system, head))
         return SessionRecord(head.profile, bytes.fromhex(head.weights), *terms, head.blocks), None
 
-    async def _advance(self, record: SessionRecord, arrived: ArrivedFrame, frame: Frame) -> SessionRecord:
+    async def _advance(
+        self, record: SessionRecord, arrived: ArrivedFrame, frame: Frame, deadline: Deadline
+    ) -> SessionRecord:
         """The record after a frame: open rows are combined and decided; late rows are noted, their bits unused."""
         rows = rows_of(record, arrived.head.blocks)
         fresh = tuple(row for row in rows if row not in record.ends)
@@ -170,10 +174,9 @@ class Sessions:
         bits_BN: Bits = unpack(arrived.payload, len(rows))[[rows.index(row) for row in fresh]]
         answers: dict[int, Answer] = {}
         if fresh:
-            session, crossover = arrived.head.session, arrived.crossover
-            decided = await self._queue.run(
-                self._engine(record.profile).decide, session, record, fresh, bits_BN, crossover
-            )
+            decide = self._engine(record.profile).decide
+            frame_of = (arrived.head.session, record, fresh, bits_BN, arrived.crossover)
+            decided = await self._queue.run(deadline, decide, *frame_of)
             answers = dict(zip(fresh, decided, strict=True))
         entry = RoundRecord(
             frame.t,
@@ -192,10 +195,12 @@ class Sessions:
         }
         return record.with_round(entry, ends)
 
-    async def _close(self, session: str, record: SessionRecord, rows: tuple[int, ...]) -> SessionRecord:
+    async def _close(
+        self, session: str, record: SessionRecord, rows: tuple[int, ...], deadline: Deadline
+    ) -> SessionRecord:
         if record.weights != self._engine(record.profile).weights:
             raise SessionConflict("the session began with other weights than the cloud has now")
-        logits_BL = await self._queue.run(self._engine(record.profile).classify, session, record, rows)
+        logits_BL = await self._queue.run(deadline, self._engine(record.profile).classify, session, record, rows)
         outcome = Outcome.FEEDBACK_ERROR.value
         return record.with_ends(
             {

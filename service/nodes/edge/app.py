@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import FastAPI, File, Query, Request, Response, UploadFile
 from numpy.typing import NDArray
 
+from models.remembering import RememberingTransmitter
 from models.transmitter import Transmitter
 from models.weights import load_edge
 from service.compute import ComputeQueue
@@ -43,6 +44,9 @@ from service.settings import EdgeSettings
 from service.wire import BatchClassification, Classification, Readiness
 
 _DESCRIPTION: Final = "Classifies images: extracts a feature, sends it as spikes, answers each NACK with one step more."
+
+#: A start that takes longer has failed; the first pass makes PyTorch's kernels ready.
+_WARM_UP_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,13 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         return Readiness(ready=channel == "ok", checks={"weights": "ok", "channel": channel})
 
     state = NodeState("edge", lambda: model_info("edge", profiles), checks)
-    queue = ComputeQueue(settings.max_waiting, state.metrics)
+    queue = ComputeQueue(settings, profiles.inference, state.metrics)
     transmitters = {
-        name: Transmitter(load_edge(served.profile, served.manifest, profiles.folder), profiles.inference)
+        name: RememberingTransmitter(
+            load_edge(served.profile, served.manifest, profiles.folder),
+            queue.inference,
+            settings.feature_cache_mib * 2**20,
+        )
         for name, served in profiles.by_name.items()
     }
     node = EdgeNode(settings, profiles, transmitters, queue, hop, EdgeMetrics(state.metrics))
@@ -97,7 +105,8 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
     async def lifespan() -> AsyncIterator[None]:
         await hop.open()
         for transmitter in transmitters.values():
-            await queue.run(transmitter.begin, np.zeros((1, 3, 32, 32), dtype=np.uint8))
+            deadline = Deadline.after(_WARM_UP_S)
+            await queue.run(deadline, transmitter.begin, np.zeros((1, 3, 32, 32), dtype=np.uint8))
         yield
         queue.close()
         await hop.close()

@@ -39,7 +39,7 @@ class Exchange:
     """The exchanges of one request: one seed, one BER, one deadline."""
 
     def __init__(self, hop: Hop, request_id: str, deadline: Deadline, noise: Mapping[str, str]) -> None:
-        self._hop, self._request_id, self._deadline, self._noise = hop, request_id, deadline, noise
+        self._hop, self._request_id, self.deadline, self._noise = hop, request_id, deadline, noise
         self.tally = Tally()
 
     async def frame(self, head: FrameHead, payload: bytes) -> RelayedAnswer:
@@ -73,13 +73,13 @@ class Exchange:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                reply = await self._hop.post(call, self._deadline)
+                reply = await self._hop.post(call, self.deadline)
                 if reply.status not in _RETRIED_STATUS:
                     return reply
                 failure: Refusal = _refusal(reply)
             except (PeerFailed, PeerTimedOut) as error:
                 failure = error
-            if self._deadline.left_s <= pause_s:
+            if self.deadline.left_s <= pause_s:
                 raise failure
             await asyncio.sleep(pause_s)
             self.tally.http_retries += 1

@@ -90,10 +90,11 @@ class HarqSession:
         """Send until every block has its result. Raises the refusal of the nodes beyond, or PeerFailed."""
         started = time.perf_counter()
         harq = self.plan.served.profile.harq
-        state: TransmitterState = await self._queue.run(self._transmitter.begin, images_BCHW)
+        deadline = self._exchange.deadline
+        state: TransmitterState = await self._queue.run(deadline, self._transmitter.begin, images_BCHW)
         frame, sending = first_frame(self.plan.system, harq, self.plan.fixed_t), self.blocks
         while sending:
-            bits_BN, state = await self._queue.run(self._transmitter.encode, state, frame)
+            bits_BN, state = await self._queue.run(deadline, self._transmitter.encode, state, frame)
             sent = SentFrame(frame, tuple(entry.block for entry in sending), pack(bits_BN))
             self._sent.append(sent)
             relayed = await self._deliver(sent)
