@@ -14,7 +14,7 @@ CONSTRAINTS := requirements/constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test check images constraints clean
+.PHONY: help setup demo up test check images constraints licences audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,15 @@ constraints: .venv/.dev ## Pin all that is installed now in requirements/constra
 	mv $(CONSTRAINTS).new $(CONSTRAINTS)
 	touch .venv/.runtime .venv/.dev
 
+licences: .venv/.dev ## List the licences of all that is pinned in docs/licences.md
+	$(BIN)/python requirements/licences.py > docs/licences.md.new
+	mv docs/licences.md.new docs/licences.md
+
+audit: .audit/.ready ## Ask the advisory database about all that is pinned
+	.audit/bin/python requirements/audit.py .audit/bin/pip-audit
+
 clean: ## Remove .venv/ and caches; data, runs and weights stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	rm -rf .venv .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -62,4 +69,9 @@ clean: ## Remove .venv/ and caches; data, runs and weights stay
 
 .venv/.dev: .venv/.runtime
 	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@
+
+.audit/.ready: requirements/audit.txt
+	$(PYTHON) -m venv .audit
+	.audit/bin/python -m pip --disable-pip-version-check install --quiet --requirement requirements/audit.txt
 	touch $@

@@ -2,10 +2,12 @@
 """One node, as HTTP: requests out, typed answers in, and every failure as one of ``client.errors``."""
 
 import ipaddress
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx2
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -19,7 +21,17 @@ from client.errors import (
     UnexpectedReplyError,
     one_line,
 )
-from service.wire import EVENT_STREAM, EVENTS, Classification, NodeInfo, Problem, Readiness, RoundReport, Start
+from service.wire import (
+    EVENT_STREAM,
+    EVENTS,
+    REQUEST_ID,
+    Classification,
+    NodeInfo,
+    Problem,
+    Readiness,
+    RoundReport,
+    Start,
+)
 
 T = TypeVar("T")
 Query = dict[str, str]
@@ -27,6 +39,7 @@ Query = dict[str, str]
 Progress = Start | RoundReport | Classification
 Parts = list[tuple[str, tuple[str, bytes, str]]]
 
+_log = logging.getLogger("spikelink.client")
 _CONNECT_S: Final = 5.0
 _READINESS: Final = TypeAdapter(Readiness)
 _INFO: Final = TypeAdapter(NodeInfo)
@@ -52,6 +65,7 @@ class Node:
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
             transport=transport,
+            event_hooks={"request": [_name]},
             # A proxy named in the environment leads out of this machine, never to a node on loopback.
             trust_env=not is_loopback(self.url),
         )
@@ -170,7 +184,9 @@ class Node:
         return self._refused(response.status_code, problem, _seconds(response.headers.get("Retry-After")))
 
     def _refused(self, status: int, problem: Problem, wait_s: float | None) -> RequestRefusedError:
-        message = f"{self} refuses: {one_line(problem.detail or problem.title)} (HTTP {status})"
+        # What the nodes could not do stands in their logs under the request's id.
+        name = f", request {one_line(problem.request_id)}" if status >= 500 and problem.request_id else ""
+        message = f"{self} refuses: {one_line(problem.detail or problem.title)} (HTTP {status}{name})"
         if wait_s is not None:
             message += f"; try again in {wait_s:g} s"
         kind = NotAuthorizedError if status in (401, 403) else RequestRefusedError
@@ -192,6 +208,12 @@ def _checked(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SpikeLinkError(f"{url!r} is no URL of a node: write it like http://127.0.0.1:8001")
     return url.rstrip("/")
+
+
+def _name(request: httpx2.Request) -> None:
+    """Give a request the id under which every node logs it."""
+    request.headers.setdefault(REQUEST_ID, uuid4().hex)
+    _log.debug("%s %s as request %s", request.method, request.url.path, request.headers[REQUEST_ID])
 
 
 def is_loopback(url: str) -> bool:

@@ -43,6 +43,10 @@ class Unreadable(Refusal):
 class Unauthorized(Refusal):
     status, title = 401, "A valid bearer token is needed"
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers["WWW-Authenticate"] = "Bearer"
+
 
 class Forbidden(Refusal):
     status, title = 403, "The request comes from another site"

@@ -1,36 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands before every route: request ids, tokens, no requests from other sites, 413 as a problem."""
+"""What stands before every route: request ids, tokens, limits, what browsers may, 413 as a problem, a log."""
 
+import logging
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
+from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import MEDIA_TYPE, Forbidden, TooLarge, Unauthorized, problem
+from service.browsers import add_default_headers, comes_from_another_site, is_sent_to_a_foreign_name
+from service.errors import MEDIA_TYPE, Busy, Forbidden, Refusal, TooLarge, Unauthorized, problem
+from service.limits import Allowance
 from service.wire import REQUEST_ID
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/v1/info"})
 _TOO_LARGE: Final = "the body is larger than this route takes"
-_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOGGED_PATH: Final = 200
+_log = logging.getLogger("spikelink")
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The requests that an allowance is for: all but reading ones to paths that match as a whole."""
+
+    paths: re.Pattern[str]
+    allowance: Allowance
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may come in. ``guarded`` is how the paths begin that need a token; OPEN_PATHS never do."""
+
+    tokens: tuple[str, ...] = ()
+    guarded: str = "/"
+    limited: Limited | None = None
 
 
 class RequestGuard:
-    """Pure ASGI middleware: request id in and out, bearer token where one is configured, 413 as a problem.
+    """Pure ASGI middleware around everything else. ``refused`` counts what went no further, by status."""
 
-    ``guarded`` is how the paths begin that need the token; OPEN_PATHS never do.
-    """
-
-    def __init__(self, app: ASGIApp, tokens: tuple[str, ...], guarded: str) -> None:
-        self._app, self._tokens, self._guarded = app, tuple(token.encode() for token in tokens), guarded
+    def __init__(self, app: ASGIApp, access: Access, refused: Counter) -> None:
+        self._app, self._access, self._refused = app, access, refused
+        self._tokens = tuple(token.encode() for token in access.tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -38,53 +61,85 @@ class RequestGuard:
             return
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
-        request_id = given if _REQUEST_ID.match(given) else uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope["spikelink.request_id"] = request_id
-
-        replaced = False
-
-        async def named(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start":
-                answered = MutableHeaders(scope=message)
-                answered[REQUEST_ID] = request_id
-                if message["status"] == TooLarge.status and answered["Content-Type"] != MEDIA_TYPE:
-                    replaced = True  # the framework's body limit, which knows plain text alone
-                    named_so = {REQUEST_ID: request_id}
-                    refusal = problem(Request(scope), TooLarge.status, TooLarge.title, _TOO_LARGE, named_so, {})
-                    await refusal(scope, receive, send)
-            if not replaced:
-                await send(message)
-
+        reply = _Reply(scope, receive, send)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            refused = self._refused(scope, headers)
-            await (self._app(scope, receive, named) if refused is None else refused(scope, receive, named))
+            try:
+                refusal = self._refusal(scope, headers)
+                await (self._app if refusal is None else self._refuse(scope, refusal))(scope, receive, reply)
+            finally:
+                reply.log()
 
-    def _refused(self, scope: Scope, headers: Headers) -> Response | None:
+    def _refuse(self, scope: Scope, refusal: Refusal) -> Response:
+        self._refused.labels(str(refusal.status)).inc()
+        return problem(Request(scope), refusal.status, refusal.title, refusal.detail, refusal.headers, {})
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
         """Why a request goes no further, if it does not."""
+        if not self._tokens and is_sent_to_a_foreign_name(headers):
+            return Forbidden("without a token this node answers to localhost and IP addresses, to no other name")
         if scope["method"] not in _SAFE_METHODS and comes_from_another_site(headers):
-            detail = "a web page of another site may not change anything here"
-            return problem(Request(scope), Forbidden.status, Forbidden.title, detail, {}, {})
-        is_open = scope["path"] in OPEN_PATHS or not scope["path"].startswith(self._guarded)
-        if is_open or not self._tokens or bearer_of(headers, self._tokens) is not None:
+            return Forbidden("a web page of another site may not change anything here")
+        bearer = bearer_of(headers, self._tokens)
+        if self._tokens and bearer is None and _needs_token(scope["path"], self._access.guarded):
+            return Unauthorized("send 'Authorization: Bearer TOKEN'")
+        return self._beyond_its_allowance(scope, bearer)
+
+    def _beyond_its_allowance(self, scope: Scope, bearer: int | None) -> Refusal | None:
+        limited = self._access.limited
+        if limited is None or scope["method"] in _SAFE_METHODS or not limited.paths.fullmatch(scope["path"]):
             return None
-        challenge = {"WWW-Authenticate": "Bearer"}
-        return problem(Request(scope), 401, Unauthorized.title, "send 'Authorization: Bearer TOKEN'", challenge, {})
+        # A token says better than an address who is calling; without one only this machine is.
+        caller = f"address {_address(scope)}" if bearer is None else f"token {bearer}"
+        wait_s = limited.allowance.take(caller)
+        if not wait_s:
+            return None
+        allowance = limited.allowance
+        detail = f"a caller may send {allowance.count:g} of these requests in {allowance.period_s:g} s"
+        return Busy(detail, retry_after_s=math.ceil(wait_s))
 
 
-def comes_from_another_site(headers: Headers) -> bool:
-    """Whether a browser says that a page of another origin sent this; programs other than browsers say neither."""
-    origin = headers.get("Origin")
-    foreign = origin is not None and _place(origin) != headers.get("Host")
-    return foreign or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+class _Reply:
+    """A reply on its way out: with its request id and what browsers are told; 413 as a problem."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._started_s = time.perf_counter()
+        self._status: int | None = None
+        self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers, self._status = MutableHeaders(scope=message), message["status"]
+            headers[REQUEST_ID] = self._scope["spikelink.request_id"]
+            add_default_headers(headers)
+            # The framework's body limit, which knows plain text alone.
+            self._replaced = self._status == TooLarge.status and headers.get("Content-Type") != MEDIA_TYPE
+            if self._replaced:
+                refusal = problem(Request(self._scope), TooLarge.status, TooLarge.title, _TOO_LARGE, {}, {})
+                await refusal(self._scope, self._receive, _Reply(self._scope, self._receive, self._send))
+        if not self._replaced:
+            await self._send(message)
+
+    def log(self) -> None:
+        """One line a request; refusals and failures at level info. Queries and bodies stay out of it."""
+        scope, status = self._scope, self._status
+        routine = scope["path"] in OPEN_PATHS or (status is not None and status < 400)
+        level = logging.DEBUG if routine else logging.INFO
+        if _log.isEnabledFor(level):
+            said = {"method": scope["method"], "path": scope["path"][:_LOGGED_PATH], "status": status}
+            milliseconds = round(1000 * (time.perf_counter() - self._started_s), 1)
+            _log.log(level, "request", extra={**said, "ms": milliseconds, "client": _address(scope)})
 
 
-def _place(origin: str) -> str | None:
-    """Host and port of an origin; None where it is none."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:  # a bracket without its pair
-        return None
+def _needs_token(path: str, guarded: str) -> bool:
+    return path not in OPEN_PATHS and path.startswith(guarded)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "unknown"
 
 
 def only_for_admin(admin: str | None) -> Callable[[Request], None]:

@@ -133,7 +133,10 @@ class Hop:
             DEADLINE_MS: str(max(1, int(_KEPT_SHARE * left_s * 1000))),
         }
         url = self._upstream + call.path
-        request = self._session.request(method, url, data=call.body, headers=headers, trace_request_ctx=sent)
+        # Not where a reply may point to: whom a node speaks to, and sends its token, its settings alone say.
+        request = self._session.request(
+            method, url, data=call.body, headers=headers, trace_request_ctx=sent, allow_redirects=False
+        )
         try:
             async with asyncio.timeout(left_s), request as response:
                 yield response
@@ -151,7 +154,9 @@ class Hop:
             async with (
                 asyncio.timeout(2),
                 self._session.get(
-                    self._upstream + "/healthz", trace_request_ctx=SimpleNamespace(header_bytes=0)
+                    self._upstream + "/healthz",
+                    trace_request_ctx=SimpleNamespace(header_bytes=0),
+                    allow_redirects=False,
                 ) as response,
             ):
                 return "ok" if response.status == 200 else f"{self._upstream} answers {response.status}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every node has: health, readiness, information, metrics, request ids, tokens, one error format."""
+"""What every node has: health, readiness, information, metrics, its interface to read, and the guard before all."""
 
 import os
 import platform
@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.types import ASGIApp
 
 from service.errors import NotReady, Unauthorized, documented, install_errors
-from service.guard import RequestGuard
+from service.guard import Access, RequestGuard
+from service.interface_page import InterfacePage
 from service.telemetry import Metrics
 from service.wire import NodeInfo, Problem, Readiness
 
@@ -36,12 +37,12 @@ class NodeState:
 class _NodeApp(FastAPI):
     """An application behind the guard, whose OpenAPI knows Problem, named in responses only by reference."""
 
-    tokens: tuple[str, ...] = ()
-    guarded: str = "/"
+    access: Access
+    refused: Counter
 
     def build_middleware_stack(self) -> ASGIApp:
         """The guard lies around everything, because Starlette answers 413 and 500 outside of all middleware."""
-        return RequestGuard(super().build_middleware_stack(), self.tokens, self.guarded)
+        return RequestGuard(super().build_middleware_stack(), self.access, self.refused)
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
@@ -53,15 +54,14 @@ def build_app(
     state: NodeState,
     *,
     description: str,
-    tokens: tuple[str, ...],
+    access: Access,
     max_body_bytes: int,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
-    has_page: bool = False,
 ) -> FastAPI:
-    """An application with the routes that all roles share. ``tokens`` empty means that none is asked for.
+    """An application with the routes that all roles share, open to those whom ``access`` lets in.
 
-    The files of a page need none, what it asks for under ``/v1/`` does; and there is no interactive documentation
-    beside it, whose scripts come from elsewhere and could read the page's token.
+    FastAPI's own documentation pages are left out: they run scripts from elsewhere, which could do all that the
+    node's own page may.
     """
 
     @asynccontextmanager
@@ -74,12 +74,13 @@ def build_app(
         description=description,
         version=project_version(),
         lifespan=running,
-        docs_url=None if has_page else "/docs",
+        docs_url=None,
         redoc_url=None,
         max_body_size=max_body_bytes,
-        responses={401: documented(Unauthorized)[401]} if tokens else None,
+        responses={401: documented(Unauthorized)[401]} if access.tokens else None,
     )
-    app.tokens, app.guarded = tokens, "/v1/" if has_page else "/"
+    app.access = access
+    app.refused = state.metrics.counter("refused_requests", "Requests refused before any route saw them", "status")
     app.state.node = state
     install_errors(app)
     _add_shared_routes(app, state)
@@ -109,6 +110,10 @@ def _add_shared_routes(app: FastAPI, state: NodeState) -> None:
     @app.get("/v1/info", tags=["node"], summary="Profiles, weights, device, versions, store")
     async def info() -> NodeInfo:
         return state.info()
+
+    @app.get("/docs", include_in_schema=False)
+    async def interface() -> InterfacePage:
+        return InterfacePage(app.openapi())
 
     @app.get("/metrics", tags=["node"], summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The entry point of a node's process: read the settings, build the application, serve until told to stop."""
 
+import importlib
 import os
 from collections.abc import Callable
 from types import FrameType
@@ -13,12 +14,13 @@ from service.settings import (
     ROLES,
     ChannelSettings,
     CloudSettings,
+    ComputeSettings,
     DashboardSettings,
     EdgeSettings,
     NodeSettings,
     load_settings,
 )
-from service.telemetry import configure_logs
+from service.telemetry import adopt_loggers, configure_logs
 
 if TYPE_CHECKING:
     from service.nodes.dashboard.desk import SweepDesk
@@ -65,6 +67,9 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
     """Serve a role until SIGINT or SIGTERM. Raises SettingsError, WeightsError or OSError before it serves."""
     settings = load_settings(ROLES[role], os.environ)
     configure_logs(settings.log_level, role)
+    if isinstance(settings, ComputeSettings):
+        importlib.import_module("torch")  # it brings handlers of its own, and some modules warn when they are loaded
+        adopt_loggers()
     app = create_app(settings, make_desk)
     config = uvicorn.Config(
         app,
@@ -73,7 +78,9 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         loop="uvloop",
         http="httptools",
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,  # the guard has one, with the request's id
+        proxy_headers=False,  # a caller's address is the connection's own, whatever it says
+        ws="none",
         timeout_keep_alive=65,
         timeout_graceful_shutdown=settings.grace_s,
         server_header=False,

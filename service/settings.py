@@ -25,6 +25,7 @@ OTHER_NAMES: Final = frozenset(
         "EDGE",
         "CHANNEL",
         "CLOUD",
+        "REQUIRE_AUDIT",
         "REQUIRE_BROWSER",
         "REQUIRE_CONTAINERS",
         "REQUIRE_DATA",
@@ -34,6 +35,10 @@ OTHER_NAMES: Final = frozenset(
     )
 )
 
+
+#: What a caller may send to a node that others than its own machine can reach, unless its settings say otherwise.
+_CLASSIFY_PER_S: Final = 50.0
+_SWEEPS_PER_MIN: Final = 10.0
 
 S = TypeVar("S", bound="NodeSettings")
 
@@ -59,6 +64,10 @@ class NodeSettings(BaseModel):
         if not _is_loopback(self.host) and not self.bearer():
             raise ValueError(f"a node that binds {self.host} needs SPIKELINK_TOKEN or SPIKELINK_TOKEN_FILE")
         return self
+
+    def is_private(self) -> bool:
+        """Whether nobody but this machine reaches the node."""
+        return _is_loopback(self.host)
 
     def bearer(self) -> str | None:
         """The token, from either place. Raises ValueError where the file cannot be read or is empty."""
@@ -98,6 +107,14 @@ class EdgeSettings(ComputeSettings):
     max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
     deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, all hops included")
     feature_cache_mib: int = Field(64, ge=0, description="memory a profile for features of images seen before")
+    classify_per_s: float | None = Field(
+        None, ge=0, le=1e6, allow_inf_nan=False, description="requests to classify that a caller may send; 0: any"
+    )
+
+    def allowed_per_s(self) -> float:
+        """What a caller may send; 0 for no limit, which is the default on loopback."""
+        default = 0.0 if self.is_private() else _CLASSIFY_PER_S
+        return default if self.classify_per_s is None else self.classify_per_s
 
 
 class ChannelSettings(LinkAdminSettings):
@@ -151,6 +168,14 @@ class DashboardSettings(LinkAdminSettings):
     sweep_store: str | None = Field(None, description="sqlite:///PATH or redis://HOST:PORT/DB")
     data: Path = Field(Path("data/cifar-100-binary"), description="CIFAR-100: its folder, or an archive")
     weights: Path | None = Field(None, description="folder of the weights, the edge's; the project's own unless given")
+    sweeps_per_min: float | None = Field(
+        None, ge=0, le=1e6, allow_inf_nan=False, description="sweeps that a caller may start or resume; 0: any"
+    )
+
+    def allowed_per_min(self) -> float:
+        """What a caller may start; 0 for no limit, which is the default on loopback."""
+        default = 0.0 if self.is_private() else _SWEEPS_PER_MIN
+        return default if self.sweeps_per_min is None else self.sweeps_per_min
 
     @field_validator("sweep_store")
     @classmethod

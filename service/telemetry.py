@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import EventDict
 
 #: From 100 us, because a channel hop is shorter than the usual smallest bucket of 5 ms.
 BUCKETS_S: Final = (
@@ -30,15 +31,25 @@ BUCKETS_S: Final = (
 )
 
 
+#: What the guard's line about a request has beside its id.
+REQUEST_FIELDS: Final = ("method", "path", "status", "ms", "client")
+
+
 def configure_logs(level: str, role: str) -> None:
     """JSON lines on stderr for our own and uvicorn's messages, each with role and request id."""
+
+    def with_role(_: object, __: str, event: EventDict) -> EventDict:
+        # Not a context variable: threads that compute have a context of their own.
+        return {**event, "role": role}
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        with_role,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
+        foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(REQUEST_FIELDS)],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
@@ -55,7 +66,14 @@ def configure_logs(level: str, role: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
+
+
+def adopt_loggers() -> None:
+    """Have the loggers of libraries that are loaded by now, which may write in a form of their own, write as ours."""
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger) and logger.handlers:
+            logger.handlers.clear()
+            logger.propagate = True
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights on disk: what loads, and everything that must not."""
 
+import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from hashlib import sha256
@@ -172,6 +174,33 @@ def test_altered_file_is_refused(folder: Path, name: str) -> None:
     replace(path, bytes(content))
     with pytest.raises(WeightsError, match="sha256 differs"):
         load_all(folder)
+
+
+class Harm:
+    """A call of a function, which whoever unpickles this makes."""
+
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.touched,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda thing, path: path.write_bytes(pickle.dumps(thing))])
+def test_a_pickle_in_the_place_of_weights_is_refused_and_not_run(
+    folder: Path, tmp_path: Path, save: Callable[[object, Path], object]
+) -> None:
+    """With a manifest that names it: the form of the file alone is what keeps it out."""
+    touched, path = tmp_path / "touched", folder / "resnet18" / "converter.safetensors"
+    path.unlink()
+    save({"gate.bias": Harm(touched)}, path)
+    content = path.read_bytes()
+    edit(folder, lambda document: part_of(document, "converter").update(sha256=sha256(content).hexdigest()))
+    with pytest.raises(WeightsError, match="does not fit the network converter"):
+        load_all(folder)
+    assert not touched.exists()
+    torch.load(io.BytesIO(content), weights_only=False) if save is torch.save else pickle.loads(content)
+    assert touched.exists(), "the test would prove nothing with a file that is merely broken"
 
 
 @pytest.mark.parametrize("name", [*EDGE_PARTS, *CLOUD_PARTS])

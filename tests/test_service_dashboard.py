@@ -63,11 +63,6 @@ def test_nodes_are_told_with_what_they_serve(dashboard: httpx2.Client) -> None:
     assert found["edge"].info.profiles[0].weights_sha256
 
 
-def test_nothing_of_its_origin_loads_scripts_from_elsewhere(dashboard: httpx2.Client) -> None:
-    problem(dashboard.get("/docs"), 404)
-    assert "/v1/sweeps" in dashboard.get("/openapi.json").json()["paths"]
-
-
 def test_a_node_that_is_down_is_told_in_words(line: Line) -> None:
     with running_dashboard(edge=NOWHERE, channel=str(line.channel.base_url), cloud=str(line.edge.base_url)) as http:
         found = reports(http)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from nodes import serving
 
 from service.errors import PeerFailed, PeerTimedOut
 from service.hop import Call, Deadline, Hop
@@ -64,3 +67,33 @@ async def test_a_host_that_computes_has_all_the_time_that_is_left(mute_port: int
         await hop.post(CALL, Deadline.after(4.0))
     assert time.monotonic() - began_s > 3.9
     await hop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_reply_that_points_elsewhere_is_not_followed() -> None:
+    """Whom a node speaks to, its settings alone say; what it sends carries its token."""
+    elsewhere = FastAPI()
+    reached: list[str] = []
+
+    @elsewhere.api_route("/{path:path}", methods=["GET", "POST"])
+    async def reach(path: str) -> None:
+        reached.append(path)
+
+    with serving(elsewhere) as there:
+        upstream = FastAPI()
+
+        @upstream.api_route("/{path:path}", methods=["GET", "POST"])
+        async def point(path: str) -> RedirectResponse:
+            return RedirectResponse(f"{there.base_url}/{path}", 307)
+
+        with serving(upstream) as here:
+            hop = Hop(str(here.base_url), "of-the-nodes")
+            await hop.open()
+            assert (await hop.post(CALL, Deadline.after(DEADLINE_S))).status == 307
+            async with hop.flow(CALL, Deadline.after(DEADLINE_S)) as flow:
+                assert flow.status == 307
+            assert "answers 307" in await hop.healthy()
+            await hop.close()
+        assert reached == []
+        assert there.get("/itself").status_code == 200
+    assert reached == ["itself"]

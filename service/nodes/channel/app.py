@@ -23,7 +23,7 @@ from service.errors import (
     documented,
 )
 from service.frames import DeadlineDep, RequestIdDep, body_of, frame_openapi, header
-from service.guard import only_for_admin
+from service.guard import Access, only_for_admin
 from service.hop import Hop
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
 from service.nodes.channel.links import LINKS, LinkTable
@@ -85,8 +85,8 @@ def create_channel(settings: ChannelSettings) -> FastAPI:
         await hop.close()
 
     # An admin token alone guards changes alone: the edge, which has no token then, must still get its frames across.
-    tokens = tuple(value for value in (token, admin) if value) if token else ()
-    app = build_app(state, description=_DESCRIPTION, tokens=tokens, max_body_bytes=_MAX_FRAME_BYTES, lifespan=lifespan)
+    access = Access(tuple(value for value in (token, admin) if value) if token else ())
+    app = build_app(state, description=_DESCRIPTION, access=access, max_body_bytes=_MAX_FRAME_BYTES, lifespan=lifespan)
     _add_frame_routes(app, state, relay)
     _add_link_routes(app, links, admin)
     return app

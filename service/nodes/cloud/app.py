@@ -26,6 +26,7 @@ from service.errors import (
     problem,
 )
 from service.frames import DeadlineDep, body_of, frame_openapi, header
+from service.guard import Access
 from service.hop import Deadline
 from service.models_on_node import model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
@@ -91,7 +92,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=(token,) if token else (),
+        access=Access((token,) if token else ()),
         max_body_bytes=MAX_BATCH * 2 * profiles.largest_feature,
         lifespan=lifespan,
     )

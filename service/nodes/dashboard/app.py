@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard node: the page, and the routes that it uses, all from one origin."""
 
-import ipaddress
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,8 +25,9 @@ from service.errors import (
     documented,
 )
 from service.frames import binary_body
-from service.guard import only_for_admin
+from service.guard import Access, Limited, only_for_admin
 from service.hop import Deadline
+from service.limits import Allowance
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
 from service.nodes.dashboard import sweeps
 from service.nodes.dashboard.desk import SweepDesk
@@ -97,14 +98,13 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=tuple(value for value in (token, admin) if value) if token else (),
+        # The files of the page need no token; what it asks for does.
+        access=Access(tuple(value for value in (token, admin) if value) if token else (), "/v1/", _limited(settings)),
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
-        has_page=True,
     )
-    named = [] if token else [Depends(_address)]
     for router in (_looking(node), _doing(node), sweeps.looking(desk), sweeps.doing(desk, state, admin)):
-        app.include_router(router, dependencies=named, responses=documented(Forbidden))
+        app.include_router(router, responses=documented(Forbidden))
     app.mount("/", PageFiles(), name="page")
     return app
 
@@ -117,17 +117,10 @@ async def _store_state(desk: SweepDesk) -> str:
     return "ok"
 
 
-def _address(request: Request) -> None:
-    """Where no token is asked for, the page has no name but localhost.
-
-    A page of another site could have its own name point here, and its requests would look like this site's.
-    """
-    host = request.url.hostname or ""
-    if host != "localhost" and not host.endswith(".localhost"):
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise Forbidden(f"without a token this page answers to localhost and IP addresses, not to {host}") from None
+def _limited(settings: DashboardSettings) -> Limited | None:
+    allowed_per_min = settings.allowed_per_min()
+    starting = re.compile("/v1/sweeps(/[^/]*/resume)?")
+    return Limited(starting, Allowance(allowed_per_min, 60.0)) if allowed_per_min else None
 
 
 def _looking(node: Dashboard) -> APIRouter:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge node: classifies an image, or a batch of them, by sending spikes until the cloud has understood."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -27,7 +28,9 @@ from service.errors import (
     documented,
 )
 from service.frames import RequestIdDep
+from service.guard import Access, Limited
 from service.hop import Deadline, Hop
+from service.limits import Allowance
 from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.edge import report
@@ -112,12 +115,17 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
     app = build_app(
         state,
         description=_DESCRIPTION,
-        tokens=(token,) if token else (),
+        access=Access((token,) if token else (), limited=_limited(settings)),
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
     )
     _add_routes(app, state, node)
     return app
+
+
+def _limited(settings: EdgeSettings) -> Limited | None:
+    allowed_per_s = settings.allowed_per_s()
+    return Limited(re.compile("/v1/classify(/batch)?"), Allowance(allowed_per_s, 1.0)) if allowed_per_s else None
 
 
 def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
