@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI
 
+from service.bounds import TimeBounds, bounded_protocol
 from service.settings import (
     ROLES,
     ChannelSettings,
@@ -67,11 +68,11 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
     configure_logs(settings.log_level, role)
     app = create_app(settings, make_desk)
     config = uvicorn.Config(
-        app,
+        TimeBounds(app, settings.receive_s),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded_protocol(settings.receive_s),
         log_config=None,
         access_log=settings.log_level == "debug",
         timeout_keep_alive=65,
