@@ -76,7 +76,7 @@ class FaultLine:
     def with_grace(self, role: str, grace_s: int) -> Iterator[None]:
         """A node with another grace, which the block ends; afterwards it runs as before."""
         self.nodes.stop(role)
-        self.variables.setdefault(role, {})["SPIKELINK_GRACE_S"] = str(grace_s)
+        self.variables[role]["SPIKELINK_GRACE_S"] = str(grace_s)
         self.nodes.start(role)
         del self.variables[role]["SPIKELINK_GRACE_S"]
         try:
@@ -98,6 +98,7 @@ def fault_line(weights: Path, folder: Path) -> Iterator[FaultLine]:
     with running_redis(appendonly=True) as redis:
         variables: dict[str, dict[str, str]] = {
             "": {"SPIKELINK_RECEIVE_S": str(RECEIVE_S), "SPIKELINK_DEADLINE_S": "120"},
+            "edge": {},
             "channel": {"SPIKELINK_LATENCY_MS": "50"},
             "cloud": {"SPIKELINK_STORE": redis.url},
             "dashboard": {"SPIKELINK_SWEEP_STORE": sweep_url(redis), "SPIKELINK_DATA": str(folder)},

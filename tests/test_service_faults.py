@@ -27,7 +27,7 @@ def line(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def load(line: FaultLine) -> Load:
-    return Load(line, 6)
+    return Load(line, 5)
 
 
 @pytest.fixture(scope="module")
