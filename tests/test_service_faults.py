@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from edge_line import PNG
 from essence import Essence
-from fault_line import FaultLine, Load, Sent, essences, fault_line, refusal, sent_to
+from fault_line import RECEIVE_S, FaultLine, Load, Sent, essences, fault_line, refusal, sent_to
 from nodes import PATIENCE_S, metric, problem, running_edge, until
+from slow_client import Trickle, body_head, trickle
 
-from service.wire import Classification, Problem
+from service.wire import OCTETS, Classification, Problem
 
 #: Who must stand still so that a node's requests stay where they are.
 BEHIND = {"dashboard": "edge", "edge": "channel", "channel": "cloud", "cloud": "redis"}
@@ -56,9 +57,7 @@ def test_killed_under_load(line: FaultLine, load: Load, expected: list[Essence],
         until(lambda: cloud.get("/readyz").json()["durable"], "the store's return")
 
 
-def test_a_killed_edge_is_seen_and_gives_the_same_again(
-    line: FaultLine, load: Load, expected: list[Essence]
-) -> None:
+def test_a_killed_edge_is_seen_and_gives_the_same_again(line: FaultLine, load: Load, expected: list[Essence]) -> None:
     """What it had accepted is gone with it. The caller knows, and its request means the same the next time."""
     sent = sent_to(line, "edge", load)
     with line.http("cloud") as cloud:
@@ -134,6 +133,43 @@ def test_a_channel_that_must_end_before_its_frames_loses_none(
             assert line.nodes.stop("channel") == -signal.SIGTERM
         line.start("channel")
         assert answered(sent) == expected
+
+
+#: A body of each kind that a node reads: whole by its own hand, as a form or as JSON by the framework's.
+SLOW_BODIES = [
+    ("edge", "/v1/classify", "image/png"),
+    ("edge", "/v1/classify/batch", "multipart/form-data; boundary=x"),
+    ("channel", "/v1/frames", OCTETS),
+    ("cloud", f"/v1/sessions/{'0' * 32}/result", "application/json"),
+    ("dashboard", "/v1/sweeps", "application/json"),
+]
+
+
+def test_bodies_that_come_a_byte_a_second(line: FaultLine, load: Load, expected: list[Essence]) -> None:
+    """Each is given up in time, with a problem and the connection's end, and keeps nobody waiting meanwhile."""
+    slow = [Trickle(line.nodes.urls[role], body_head(path, kind), b"-" * 100) for role, path, kind in SLOW_BODIES]
+    for role in line.nodes.urls:
+        with line.http(role) as node:
+            assert node.get("/healthz").status_code == 200
+    assert not any(client.hears() for client in slow), "so these were not in the way of those"
+    assert answered(sent_to(line, "dashboard", load)) == expected
+    trickle(slow)
+    for client in slow:
+        assert RECEIVE_S - 0.1 < client.ended_s < RECEIVE_S + 10.0
+        head, _, body = client.received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert {b"connection: close", b"content-type: application/problem+json"} <= set(head.lower().split(b"\r\n"))
+        assert "was not there within 4 s" in Problem.model_validate_json(body).detail
+
+
+def test_heads_that_come_a_byte_a_second(line: FaultLine) -> None:
+    """A connection that says nothing, a head on a fresh one, and another after an answer: each is closed."""
+    head, url = body_head("/v1/classify", "image/png"), line.nodes.urls["edge"]
+    slow = [Trickle(url, b"", b""), Trickle(url, b"", head), Trickle(url, b"GET /healthz HTTP/1.1\r\n\r\n", head)]
+    trickle(slow)
+    assert [client.received[:15] for client in slow] == [b"", b"", b"HTTP/1.1 200 OK"]
+    for client in slow:
+        assert RECEIVE_S - 0.1 < client.ended_s < RECEIVE_S + 10.0
 
 
 def answered(sent: list[Sent]) -> list[Essence]:
