@@ -90,6 +90,11 @@ class FaultLine:
         with self.http("cloud") as cloud:
             return metric(cloud, "cloud_frames_total")
 
+    def wait_for_frames(self, more: int) -> None:
+        """Until the cloud has answered so many more."""
+        goal = self.frames() + more
+        until(lambda: self.frames() >= goal, "further frames")
+
 
 @contextmanager
 def fault_line(weights: Path, folder: Path) -> Iterator[FaultLine]:
@@ -130,7 +135,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[list["Future[Classification]"]]:
-        """All of them at the edge; inside the block, each has had a frame answered or waits for it."""
+        """All of them at the edge; inside the block they are on their way, none is answered."""
         with ExitStack() as stack:
             edge = stack.enter_context(self._line.http("edge"))
             pool = stack.enter_context(ThreadPoolExecutor(len(self.files)))
@@ -140,9 +145,8 @@ class Load:
                 assert response.status_code == 200, response.text
                 return Classification.model_validate_json(response.content)
 
-            before = self._line.frames()
             futures = [pool.submit(classify, number) for number in range(len(self.files))]
-            until(lambda: self._line.frames() >= before + len(self.files), "the first frames")
+            self._line.wait_for_frames(len(self.files))
             assert not any(future.done() for future in futures), "the fault would come too late"
             yield futures
 

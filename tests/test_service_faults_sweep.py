@@ -48,8 +48,7 @@ def grows(line: FaultLine, name: str) -> None:
 
 def without_its_store(line: FaultLine) -> None:
     """Classification goes on, the sweep's own too, and both nodes that need the store say that it is away."""
-    goal = line.frames() + 8
-    until(lambda: line.frames() >= goal, "units without the store")
+    line.wait_for_frames(8)
     with line.http("edge") as edge:
         response = edge.post("/v1/classify", params={"seed": 3}, content=IMAGE, headers=PNG)
         assert response.status_code == 200
