@@ -56,6 +56,10 @@ class NotFound(Refusal):
     status, title = 404, "There is no such thing"
 
 
+class TooSlow(Refusal):
+    status, title = 408, "The request came too slowly"
+
+
 class SessionConflict(Refusal):
     status, title = 409, "The frame does not fit the session"
 
