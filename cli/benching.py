@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,11 +27,9 @@ from experiments.bench.report import Report
 from experiments.bench.run import Run
 from experiments.bench.sheets import Sheet, sheets
 from experiments.data.cifar100 import DataSetMissingError
-from experiments.sweeps.engine import EngineError
 from experiments.sweeps.spec import SpecError
 from experiments.whole_files import whole_file
 from models.weights import WEIGHTS_FOLDER, WeightsError
-from service.stores import StoreUnavailableError
 
 _DEADLINE_S = 300.0
 
@@ -76,7 +75,7 @@ def run_bench(request: Request, json_file: Path | None) -> None:
             scenarios=frozenset(Scenario(name) for name in request.scenarios),
             plan=Plan(request.duration_s, request.seed),
             nodes=nodes,
-            start_channel=channel_before,
+            start_channel=partial(channel_before, token=nodes.token),
             images=images,
             count=request.images,
             data=data,
@@ -113,8 +112,6 @@ def _measured(options: Options) -> Report:
             return Run(options, progress).measure()
     except (CrewError, OtherWeightsError, DataSetMissingError, WeightsError, SpecError) as error:
         raise CommandError(str(error)) from None
-    except (EngineError, StoreUnavailableError) as error:
-        raise CommandError(f"the sweep: {error}") from None
 
 
 @contextmanager
@@ -137,8 +134,8 @@ def _nodes(request: Request) -> Iterator[NodesUnderTest]:
 
 
 @contextmanager
-def channel_before(cloud_url: str) -> Iterator[NodesUnderTest]:
+def channel_before(cloud_url: str, token: str | None = None) -> Iterator[NodesUnderTest]:
     """A channel of its own before the cloud at a URL, ready, and stopped at the end. Raises CommandError."""
     environment = {"channel": {"SPIKELINK_LOG_LEVEL": "warning", "SPIKELINK_UPSTREAM": cloud_url}}
     with running_nodes(Ports(None, 0, None), Launch(environment, deadline_s=_DEADLINE_S)) as nodes:
-        yield NodesUnderTest(nodes.urls, read_token(None), nodes.pids)
+        yield NodesUnderTest(nodes.urls, token, nodes.pids)

@@ -65,14 +65,15 @@ def _row(pid: int, sender: FrameSender, load: tuple[int, int], duration_s: float
     blocks, connections = load
     before_s = cpu_s(pid)
     samples = closed_loop(sender.send, connections, duration_s)
-    spent_ms = 1000 * (cpu_s(pid) - before_s)
+    after_s = cpu_s(pid)
+    spent_s = None if before_s is None or after_s is None else after_s - before_s
     return ChannelRow(
         blocks=blocks,
         connections=connections,
         frames=len(samples.all),
         failures=samples.failures(),
         frames_per_s=items_per_s(samples.spans(1), samples.begin_s, samples.end_s),
-        cpu_ms=spent_ms / len(samples.all),
+        cpu_ms=None if spent_s is None else 1000 * spent_s / len(samples.all),
         latency=latency_of(samples.latencies_ms),
         channel=latency_of([reply.channel_ms for reply in samples.replies]),
     )

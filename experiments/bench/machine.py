@@ -23,7 +23,7 @@ class OtherWeightsError(Exception):
 
 def cores() -> int:
     """Those that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine(options: Options, device: str) -> Machine:

@@ -15,6 +15,7 @@ from client import Node
 #: The bench itself, among the processes whose time is taken.
 CLIENT: Final = "client"
 _SECONDS: Final = "spikelink_compute_seconds"
+_PROC: Final = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,17 @@ class Meter:
 
     def read(self) -> Reading:
         """Raises what ``client`` raises where a node cannot be asked."""
-        spent = {role: cpu_s(pid) for role, pid in self._pids.items()}
+        spent = {role: used_s for role, pid in self._pids.items() if (used_s := cpu_s(pid)) is not None}
         computed = {role: found for role, probe in self._probes.items() if (found := _computed(probe.metrics()))}
         return Reading({**spent, CLIENT: time.process_time()}, computed)
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time of a process and its threads so far, user and system, as Linux counts it."""
+def cpu_s(pid: int) -> float | None:
+    """Processor time of a process and its threads so far, user and system; None on systems that are not Linux."""
+    if not _PROC.is_dir():
+        return None
     # The second field, the command in brackets, may hold blanks.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

@@ -68,8 +68,7 @@ def _latency(report: Report) -> Figure:
         figure, (left, right) = panels(2, sharey=True)
         _percentiles(left, report.concurrency, [load.connections for load in report.concurrency])
         _percentiles(right, report.open_loop, [100 * (load.share or 0) for load in report.open_loop])
-        if report.concurrency:
-            left.set_xscale("log", base=2)
+        _powers(left)
         left.set_xlabel("single images at a time")
         right.set_xlabel("arrivals, % of the capacity")
         left.set_ylabel("latency (ms)")
@@ -91,7 +90,7 @@ def _percentiles(axes: Axes, loads: Sequence[Load], places: Sequence[float]) -> 
 def _round(single: Single) -> Figure:
     """A round's mean time by node, and the same round's networks in process."""
     with styled():
-        figure, (axes,) = panels(1, height=1.8)
+        figure, (axes,) = panels(1, height=2.1)
         left = 0.0
         for name, colour in _PARTS.items():
             mean_ms = getattr(single, name).mean_ms
@@ -100,14 +99,20 @@ def _round(single: Single) -> Figure:
         axes.barh("in process", single.networks.mean_ms, color="#888888", label="networks alone")
         axes.set_xlabel("one round, mean (ms)")
         axes.grid(visible=False, axis="y")
-        legend_below(figure, (axes,), columns=4)
+        legend_below(figure, (axes,), columns=2)
     return figure
 
 
 def _line(axes: Axes, points: Sequence[tuple[int, float]], label: str, colour: str, marker: str) -> None:
     if points:
         axes.plot(*_columns(points), color=colour, marker=marker, label=label)
-        axes.set_xscale("log", base=2)
+        _powers(axes)
+
+
+def _powers(axes: Axes) -> None:
+    """1, 2, 4 ... at equal distances."""
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

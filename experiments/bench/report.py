@@ -135,7 +135,7 @@ class ChannelRow(Part):
     frames: int
     failures: dict[str, int]
     frames_per_s: float
-    cpu_ms: float = Field(description="processor time of the channel's process a frame")
+    cpu_ms: float | None = Field(description="processor time of the channel's process a frame, where it can be read")
     latency: Latency | None
     channel: Latency | None = Field(description="channel_ms of the replies")
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run of the bench: the reference, the scenarios one after the other, the reference's best once more."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import httpx2
 
-from client import Client, Node
+from client import Client, Node, SpikeLinkError
 from experiments.bench.channel_alone import ROWS, channel_rows
 from experiments.bench.crew import crew
 from experiments.bench.items import Sender, items_of
@@ -20,8 +20,10 @@ from experiments.bench.reference import layouts, throughputs
 from experiments.bench.report import Load, Reference, ReferenceRow, Report
 from experiments.bench.session import session_state
 from experiments.bench.sweep import SweepBench, sweep_spec
+from experiments.sweeps.engine import EngineError
 from experiments.sweeps.material import gather
 from experiments.sweeps.means import Edge
+from service.stores import StoreUnavailableError
 from service.wire import NodeInfo
 
 #: Where the capacity is measured if no concurrency level is asked for.
@@ -32,8 +34,7 @@ _TIMEOUT_S: Final = 120.0
 class Run:
     """One run, which ``measure`` carries out.
 
-    Both raise what ``client`` raises, CrewError, OtherWeightsError, EngineError, SpecError, DataSetMissingError,
-    WeightsError.
+    Both raise what ``client`` raises, CrewError, OtherWeightsError, SpecError, DataSetMissingError, WeightsError.
     """
 
     def __init__(self, options: Options, listener: Listener) -> None:
@@ -70,9 +71,9 @@ class Run:
             sender = Sender(client, self._items, self._options.profile)
             levels = Levels(sender, meter, self._plan.duration_s, self._plan.seed)
             self._beside_the_reference(self._job(edge), levels, edge.torch_threads or 1)
-            self._channel()
-            self._session(client)
-            self._sweep()
+            self._attempt(Scenario.CHANNEL, self._channel)
+            self._attempt(Scenario.SESSION, lambda: self._session(client))
+            self._attempt(Scenario.SWEEP, self._sweep)
         return self._report()
 
     def _asked(self, *scenarios: Scenario) -> bool:
@@ -154,18 +155,21 @@ class Run:
                 found.append(levels.batches(size, connections))
         self._found["batches"] = found
 
+    def _attempt(self, scenario: Scenario, measure: Callable[[], None]) -> None:
+        """Part of the run whose failure must not cost what has been measured before."""
+        if not self._asked(scenario):
+            return
+        try:
+            measure()
+        except (SpikeLinkError, EngineError, StoreUnavailableError) as error:
+            self._skipped[scenario] = str(error)
+
     def _channel(self) -> None:
-        if self._asked(Scenario.CHANNEL):
-            self._listener.begin(Scenario.CHANNEL, len(ROWS))
-            options, plan = self._options, self._plan
-            rows = channel_rows(
-                options.start_channel, options.profile, plan.seed, plan.duration_s, self._listener.level
-            )
-            self._found["channel"] = list(rows)
+        self._listener.begin(Scenario.CHANNEL, len(ROWS))
+        start, profile, plan = self._options.start_channel, self._options.profile, self._plan
+        self._found["channel"] = list(channel_rows(start, profile, plan.seed, plan.duration_s, self._listener.level))
 
     def _session(self, client: Client) -> None:
-        if not self._asked(Scenario.SESSION):
-            return
         store_url = self._options.nodes.store_url
         if store_url is None:
             self._skipped[Scenario.SESSION] = "the store of nodes that were running cannot be read"
@@ -175,11 +179,10 @@ class Run:
         self._found["session"] = session_state(client, self._items, self._options.profile, store_url)
 
     def _sweep(self) -> None:
-        if self._asked(Scenario.SWEEP):
-            self._listener.begin(Scenario.SWEEP, 2)
-            edge = Edge(self._options.nodes.urls["edge"], self._options.nodes.token, _TIMEOUT_S)
-            bench = SweepBench(self._material, self._options.weights, edge, cores())
-            self._found["sweep"] = bench.compare(self._listener.level)
+        self._listener.begin(Scenario.SWEEP, 2)
+        edge = Edge(self._options.nodes.urls["edge"], self._options.nodes.token, _TIMEOUT_S)
+        bench = SweepBench(self._material, self._options.weights, edge, cores())
+        self._found["sweep"] = bench.compare(self._listener.level, self._listener.notice)
 
     def _report(self) -> Report:
         known = {"ready_s": self._options.nodes.ready_s, "skipped": self._skipped}

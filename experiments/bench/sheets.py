@@ -28,6 +28,7 @@ def sheets(report: Report) -> list[Sheet]:
         report.concurrency and _loads("concurrency", "Single images, closed loop", report.concurrency),
         report.open_loop and _loads("open-loop", "Single images, open loop", report.open_loop),
         report.batches and _loads("batches", "Batches, closed loop", report.batches),
+        _processor_time(report),
         report.channel and _channel(report.channel),
         report.session and _session(report.session),
         report.sweep and _sweep(report.sweep),
@@ -92,6 +93,17 @@ def _named(load: Load) -> str:
     return f"{what}{load.connections} at a time"
 
 
+def _processor_time(report: Report) -> Sheet | None:
+    """Of every level whose processes could be looked at."""
+    loads = [*([report.single.load] if report.single else ()), *report.concurrency, *report.open_loop, *report.batches]
+    names = list(dict.fromkeys(name for load in loads for name in load.cpu_ms))
+    rows = tuple(
+        (_named(load), *(f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for name in names))
+        for load in loads
+    )
+    return Sheet("processor-time", "Processor time, ms an image", ("load", *names), rows) if names else None
+
+
 def _channel(rows: Sequence[ChannelRow]) -> Sheet:
     heading = ("channel alone", "frames/s", "CPU ms a frame", "p50 ms", "p95", "p99", "channel_ms p50", "failed")
     return Sheet("channel", "The channel alone", heading, tuple(_channel_row(row) for row in rows))
@@ -101,7 +113,8 @@ def _channel_row(row: ChannelRow) -> tuple[str, ...]:
     blocks = "1 block" if row.blocks == 1 else f"{row.blocks} blocks"
     inside = "-" if row.channel is None else f"{row.channel.p50_ms:.2f}"
     times = ("-",) * 3 if row.latency is None else _figures(row.latency.p50_ms, row.latency.p95_ms, row.latency.p99_ms)
-    figures = (f"{row.frames_per_s:.0f}", f"{row.cpu_ms:.3f}", *times, inside)
+    spent = "-" if row.cpu_ms is None else f"{row.cpu_ms:.3f}"
+    figures = (f"{row.frames_per_s:.0f}", spent, *times, inside)
     return (f"{blocks} a frame, {row.connections} at a time", *figures, _failed(row.failures, row.frames))
 
 

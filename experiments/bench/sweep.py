@@ -51,12 +51,12 @@ class SweepBench:
     edge: Edge
     workers: int
 
-    def compare(self, tell: Callable[[str], None]) -> SweepPair:
+    def compare(self, tell: Callable[[str], None], notice: Callable[[str], None]) -> SweepPair:
         """Raises EngineError, StoreUnavailableError, and what ``client`` raises."""
-        return asyncio.run(self._compare(tell))
+        return asyncio.run(self._compare(tell, notice))
 
-    async def _compare(self, tell: Callable[[str], None]) -> SweepPair:
-        async with nodes_engine(self.edge, self.material, Limits(), tell) as (nodes, arithmetic):
+    async def _compare(self, tell: Callable[[str], None], notice: Callable[[str], None]) -> SweepPair:
+        async with nodes_engine(self.edge, self.material, Limits(), notice) as (nodes, arithmetic):
             tell("sweep through the nodes")
             record = self.material.record(arithmetic)
             http, http_s = await self._timed(nodes, record, self._warm_up(arithmetic))

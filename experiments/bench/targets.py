@@ -50,7 +50,7 @@ def _beside(report: Report) -> Target:
 def _channel(report: Report) -> Target:
     """Of one image's frames, whichever load costs more."""
     claim, aim = "processor time of the channel a frame", f"<= {_CHANNEL_CPU_MS:g} ms"
-    spent = [row.cpu_ms for row in report.channel if row.blocks == 1]
+    spent = [row.cpu_ms for row in report.channel if row.blocks == 1 and row.cpu_ms is not None]
     if not spent:
         return Target(claim, aim, "", None)
     return Target(claim, aim, f"{max(spent):.2f} ms", max(spent) <= _CHANNEL_CPU_MS)
