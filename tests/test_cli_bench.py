@@ -85,7 +85,7 @@ def test_a_measuring_process_that_dies_or_cannot_load_is_one_line(toy_folder: Pa
         child.kill()
         with pytest.raises(CrewError, match="a measuring process has died"):
             workers.rounds_ms(0)
-    with pytest.raises(CrewError, match="manifest"), crew(replace(job, weights=tmp_path), 1, 1):
+    with pytest.raises(CrewError, match="has no weights"), crew(replace(job, weights=tmp_path), 1, 1):
         pass
 
 

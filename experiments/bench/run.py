@@ -113,7 +113,7 @@ class Run:
 
     def _single(self, job: Job, levels: Levels, threads: int) -> None:
         """Measured whatever is asked for: other levels' queues are counted from it."""
-        self._listener.begin(Scenario.SINGLE, 2)
+        self._listener.begin(Scenario.SINGLE, 2 if self._asked(Scenario.SINGLE) else 1)
         self._listener.level("one image at a time")
         load = levels.alone()
         if self._asked(Scenario.SINGLE):
@@ -134,8 +134,8 @@ class Run:
     def _open_loop(self, levels: Levels) -> None:
         if not self._asked(Scenario.OPEN_LOOP):
             return
-        self._listener.begin(Scenario.OPEN_LOOP, 1 + len(self._plan.shares))
         known = self._found.get("concurrency")
+        self._listener.begin(Scenario.OPEN_LOOP, len(self._plan.shares) + (known is None))
         loads = known if isinstance(known, list) else [self._singles(levels, _MANY)]
         capacity_per_s = max(load.images_per_s for load in loads)
         found = []
