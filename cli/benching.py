@@ -98,9 +98,10 @@ def run_bench(request: Request, json_file: Path | None) -> None:
 
 def table_of(sheet: Sheet) -> Table:
     """For a terminal."""
-    table = Table(title=sheet.title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(title=sheet.title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for place, name in enumerate(sheet.heading):
-        table.add_column(name, justify="left" if place == 0 or sheet.text else "right")
+        first, left = place == 0, place == 0 or sheet.text
+        table.add_column(name, justify="left" if left else "right", no_wrap=first and not sheet.text)
     for row in sheet.rows:
         table.add_row(*row)
     return table

@@ -45,7 +45,7 @@ def test_running_nodes_are_measured_where_they_are(
         shared = (*urls, "--images", 2, "--duration-s", 0.1, "--data", tmp_path)
         done = spikelink("batches", "session", *shared, "--weights", toy_folder, "--json", file, "--note", "tests")
         assert (done.exit_code, done.stderr) == (0, "")
-        assert "Batches, closed loop" in done.stdout
+        assert "Batches, closed loop: images x batches at a time" in done.stdout
         assert "session is left out: the store of nodes that were running cannot be read" in done.stdout
         report = read_report(file)
         assert [(load.batch, load.connections) for load in report.batches] == [(1, 1), (2, 1), (1, 4), (2, 4)]

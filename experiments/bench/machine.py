@@ -39,10 +39,19 @@ def machine(options: Options, device: str) -> Machine:
             "torch": torch.__version__,
             "numpy": version("numpy"),
         },
-        command=shlex.join(["spikelink", *sys.argv[1:]]),
+        command=_command(options.note),
         began_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         note=options.note,
     )
+
+
+def _command(note: str | None) -> str:
+    """As it was typed, but for the note, which is told apart."""
+    words = sys.argv[1:]
+    if note in words:
+        place = words.index(note)
+        words = [*words[: place - 1], *words[place + 1 :]]
+    return shlex.join(["spikelink", *words])
 
 
 def check_weights(edge: NodeInfo, profile: str, weights_sha256: str) -> None:

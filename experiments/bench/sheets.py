@@ -27,7 +27,7 @@ def sheets(report: Report) -> list[Sheet]:
         report.single and _single(report.single),
         report.concurrency and _loads("concurrency", "Single images, closed loop", report.concurrency),
         report.open_loop and _loads("open-loop", "Single images, open loop", report.open_loop),
-        report.batches and _loads("batches", "Batches, closed loop", report.batches),
+        report.batches and _loads("batches", "Batches, closed loop: images x batches at a time", report.batches),
         _processor_time(report),
         report.channel and _channel(report.channel),
         report.session and _session(report.session),
@@ -69,43 +69,48 @@ def _single(single: Single) -> Sheet:
         "round: networks in process": single.networks,
         "round: not model computation": single.beside,
     }
-    heading = ("one image at a time, ms", "mean", "p50", "p95", "p99", "max")
+    heading = ("of one, ms", "mean", "p50", "p95", "p99", "max")
     return Sheet("single", "One image at a time", heading, tuple((name, *_times(some)) for name, some in named.items()))
 
 
 def _loads(name: str, title: str, loads: Sequence[Load]) -> Sheet:
-    heading = ("load", "images/s", "ratio", "p50 ms", "p95", "p99", "queue edge", "cloud ms", "failed")
-    return Sheet(name, title, heading, tuple(_load(load) for load in loads))
+    heading = ("load", "images/s", "ratio", "p50 ms", "p95", "p99", "queue edge", "queue cloud", "failed")
+    batches = name == "batches"
+    return Sheet(name, title, heading, tuple((_named(load, batches), *_load(load)) for load in loads))
 
 
 def _load(load: Load) -> tuple[str, ...]:
     latency = load.latency
     times = ("-",) * 3 if latency is None else _figures(latency.p50_ms, latency.p95_ms, latency.p99_ms)
-    queues = (f"{load.queue_ms[role]:+.1f}" if role in load.queue_ms else "-" for role in ("edge", "cloud"))
+    queues = (f"{load.queue_ms[role]:+,.0f}" if role in load.queue_ms else "-" for role in ("edge", "cloud"))
     ratio = "-" if load.ratio is None else f"{load.ratio:.2f}"
-    return (_named(load), f"{load.images_per_s:.1f}", ratio, *times, *queues, _failed(load.failures, load.requests))
+    return (f"{load.images_per_s:.1f}", ratio, *times, *queues, _failed(load.failures, load.requests))
 
 
-def _named(load: Load) -> str:
+def _named(load: Load, batches: bool) -> str:
+    """``64 x 4`` is four batches of 64 at a time."""
     if load.pattern == "open":
         return f"{load.share or 0:.0%}: {load.offered_per_s or 0:.1f} a second"
-    what = "" if load.batch == 1 else f"{load.batch} images, "
-    return f"{what}{load.connections} at a time"
+    return f"{load.batch} x {load.connections}" if batches else f"{load.connections} at a time"
 
 
 def _processor_time(report: Report) -> Sheet | None:
     """Of every level whose processes could be looked at."""
-    loads = [*([report.single.load] if report.single else ()), *report.concurrency, *report.open_loop, *report.batches]
-    names = list(dict.fromkeys(name for load in loads for name in load.cpu_ms))
-    rows = tuple(
-        (_named(load), *(f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for name in names))
-        for load in loads
-    )
-    return Sheet("processor-time", "Processor time, ms an image", ("load", *names), rows) if names else None
+    alone = [report.single.load] if report.single else []
+    singles = [*alone, *report.concurrency, *report.open_loop]
+    named = [
+        *((_named(load, False), load) for load in singles),
+        *((_named(load, True), load) for load in report.batches),
+    ]
+    names = list(dict.fromkeys(name for _, load in named for name in load.cpu_ms))
+    rows = [
+        (said, *(f"{load.cpu_ms[name]:.2f}" if name in load.cpu_ms else "-" for name in names)) for said, load in named
+    ]
+    return Sheet("processor-time", "Processor time, ms an image", ("load", *names), tuple(rows)) if names else None
 
 
 def _channel(rows: Sequence[ChannelRow]) -> Sheet:
-    heading = ("channel alone", "frames/s", "CPU ms a frame", "p50 ms", "p95", "p99", "channel_ms p50", "failed")
+    heading = ("frames of", "frames/s", "CPU ms a frame", "p50 ms", "p95", "p99", "channel_ms p50", "failed")
     return Sheet("channel", "The channel alone", heading, tuple(_channel_row(row) for row in rows))
 
 
@@ -115,7 +120,7 @@ def _channel_row(row: ChannelRow) -> tuple[str, ...]:
     times = ("-",) * 3 if row.latency is None else _figures(row.latency.p50_ms, row.latency.p95_ms, row.latency.p99_ms)
     spent = "-" if row.cpu_ms is None else f"{row.cpu_ms:.3f}"
     figures = (f"{row.frames_per_s:.0f}", spent, *times, inside)
-    return (f"{blocks} a frame, {row.connections} at a time", *figures, _failed(row.failures, row.frames))
+    return (f"{blocks}, {row.connections} at a time", *figures, _failed(row.failures, row.frames))
 
 
 def _session(state: SessionState) -> Sheet:
@@ -141,7 +146,7 @@ def _times(some: Latency | None) -> tuple[str, ...]:
 
 
 def _figures(*values_ms: float) -> tuple[str, ...]:
-    return tuple(f"{value:.1f}" for value in values_ms)
+    return tuple(f"{value:.1f}" if abs(value) < 1000 else f"{value:,.0f}" for value in values_ms)
 
 
 def _failed(failures: Mapping[str, int], requests: int) -> str:
