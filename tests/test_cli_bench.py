@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nodes import running_channel, running_cloud, running_edge
-from toy import toy_weights
+from nodes import png, running_channel, running_cloud, running_edge
+from toy import toy_images
 from toy_cifar import write_toy_test_set
 from typer.testing import CliRunner, Result
 
 from cli.app import main
+from client import Client
 from experiments.bench.crew import CrewError, crew
 from experiments.bench.items import Items
 from experiments.bench.link import Job
+from experiments.bench.nodes import Meter, NodesUnderTest
 from experiments.bench.report import read_report
 
 
@@ -30,10 +32,7 @@ def complaint(done: Result) -> str:
     return line
 
 
-def test_running_nodes_are_measured_where_they_are(
-    toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("experiments.bench.run.cores", lambda: 1)
+def test_running_nodes_are_measured_where_they_are(toy_folder: Path, tmp_path: Path) -> None:
     write_toy_test_set(tmp_path, 4)
     file = tmp_path / "kept" / "bench.json"
     with (
@@ -41,22 +40,27 @@ def test_running_nodes_are_measured_where_they_are(
         running_channel(str(cloud.http.base_url)) as channel,
         running_edge(toy_folder, str(channel.base_url)) as (edge, _),
     ):
-        urls = ("--edge", edge.base_url, "--channel", channel.base_url, "--cloud", cloud.http.base_url)
-        shared = (*urls, "--images", 2, "--duration-s", 0.1, "--data", tmp_path)
-        done = spikelink("batches", "session", *shared, "--weights", toy_folder, "--json", file, "--note", "tests")
+        found = {"edge": edge.base_url, "channel": channel.base_url, "cloud": cloud.http.base_url}
+        urls = {role: str(url) for role, url in found.items()}
+        shared = [f"--{role}={url}" for role, url in urls.items()]
+        shared += ["--images=2", "--duration-s=0.1", f"--data={tmp_path}"]
+        done = spikelink("channel", "session", *shared, "--weights", toy_folder, "--json", file, "--note", "tests")
         assert (done.exit_code, done.stderr) == (0, "")
-        assert "Batches, closed loop: images x batches at a time" in done.stdout
+        assert "The channel alone" in done.stdout
         assert "session is left out: the store of nodes that were running cannot be read" in done.stdout
-        report = read_report(file)
-        assert [(load.batch, load.connections) for load in report.batches] == [(1, 1), (2, 1), (1, 4), (2, 4)]
-        assert [load.failures for load in report.batches] == [{}] * 4
-        assert all(load.cpu_ms.keys() == {"client"} for load in report.batches)
-        assert all(load.compute_ms.keys() == {"edge", "cloud"} for load in report.batches)
-        assert (report.single, report.concurrency, report.ready_s) == (None, (), {})
-        assert (report.setting.own_nodes, report.setting.store, report.machine.note) == (False, "memory", "tests")
-        other = toy_weights(tmp_path / "other", seed=1)
-        line = complaint(spikelink("single", *shared, "--weights", other))
-        assert line.startswith("spikelink: the edge serves other weights of resnet18, ")
+        line = complaint(spikelink("single", *shared))
+        assert line.startswith("spikelink: the edge serves other weights of resnet18, ")  # than the project's own
+        with Meter(NodesUnderTest(urls)) as meter:
+            before = meter.read()
+            Client(urls["edge"]).classify(png(toy_images(1)[0]))
+            after = meter.read()
+        assert after.cpu_ms_since(before, 1).keys() == {"client"}  # of processes that are not ours nothing is known
+        assert after.compute_ms_since(before).keys() == {"edge", "cloud"}
+        assert before.compute_ms_since(before) == after.cpu_ms_since(before, 0) == {}
+    report = read_report(file)
+    assert [row.failures for row in report.channel] == [{}] * 3
+    assert (report.reference, report.single, report.ready_s) == (None, None, {})
+    assert (report.setting.own_nodes, report.setting.store, report.machine.note) == (False, "memory", "tests")
 
 
 @pytest.mark.parametrize(
