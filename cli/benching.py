@@ -76,6 +76,7 @@ def run_bench(request: Request, json_file: Path | None) -> None:
             plan=Plan(request.duration_s, request.seed),
             nodes=nodes,
             start_channel=partial(channel_before, token=nodes.token),
+            start_edge=partial(remembering_edge, nodes, request),
             images=images,
             count=request.images,
             data=data,
@@ -122,16 +123,37 @@ def _nodes(request: Request) -> Iterator[NodesUnderTest]:
     if request.urls:
         yield NodesUnderTest(request.urls, token)
         return
-    everywhere = {"SPIKELINK_LOG_LEVEL": "warning", "SPIKELINK_DEVICE": request.device.value}
-    if request.weights is not None:
-        everywhere["SPIKELINK_WEIGHTS"] = str(request.weights.absolute())
     with TemporaryDirectory(prefix="spikelink-bench-") as folder:
         store_url = f"sqlite://{folder}/sessions.sqlite3"
         readiness = _Readiness()
-        environment = {"": everywhere, "cloud": {"SPIKELINK_STORE": store_url}}
+        # The load repeats its images; what is measured is what new ones cost.
+        forgetful = {"SPIKELINK_FEATURE_CACHE_MIB": "0"}
+        environment = {"": _everywhere(request), "edge": forgetful, "cloud": {"SPIKELINK_STORE": store_url}}
         launch = Launch(environment, deadline_s=_DEADLINE_S, on_state=readiness.states)
         with running_nodes(Ports(0, 0, 0), launch) as nodes:
             yield NodesUnderTest(nodes.urls, token, nodes.pids, readiness.ready_s, store_url)
+
+
+def _everywhere(request: Request) -> dict[str, str]:
+    variables = {"SPIKELINK_LOG_LEVEL": "warning", "SPIKELINK_DEVICE": request.device.value}
+    if request.weights is not None:
+        variables["SPIKELINK_WEIGHTS"] = str(request.weights.absolute())
+    return variables
+
+
+@contextmanager
+def remembering_edge(nodes: NodesUnderTest, request: Request) -> Iterator[str]:
+    """The URL of an edge as it is by default, for sweeps: it remembers features, as the in-process engine does.
+
+    One of its own, before the channel of the bench's nodes; nodes that were running before are taken as they are.
+    Raises CommandError.
+    """
+    if request.urls:
+        yield nodes.urls["edge"]
+        return
+    environment = {"": _everywhere(request), "edge": {"SPIKELINK_UPSTREAM": nodes.urls["channel"]}}
+    with running_nodes(Ports(0, None, None), Launch(environment, deadline_s=_DEADLINE_S)) as started:
+        yield started.urls["edge"]
 
 
 @contextmanager

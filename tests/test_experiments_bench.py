@@ -4,6 +4,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def report(toy_folder: Path, data: Path, nodes: NodesUnderTest, heard: Heard) ->
         plan=PLAN,
         nodes=nodes,
         start_channel=channel_before,
+        start_edge=lambda: nullcontext(nodes.urls["edge"]),
         images=images,
         count=IMAGES,
         data=data,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run of the bench is asked for, and who hears how it goes."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -50,6 +52,7 @@ class Options:
     plan: Plan
     nodes: NodesUnderTest
     start_channel: StartChannel
+    start_edge: Callable[[], AbstractContextManager[str]]
     images: Images
     count: int
     data: Path

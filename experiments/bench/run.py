@@ -180,9 +180,10 @@ class Run:
 
     def _sweep(self) -> None:
         self._listener.begin(Scenario.SWEEP, 2)
-        edge = Edge(self._options.nodes.urls["edge"], self._options.nodes.token, _TIMEOUT_S)
-        bench = SweepBench(self._material, self._options.weights, edge, cores())
-        self._found["sweep"] = bench.compare(self._listener.level, self._listener.notice)
+        with self._options.start_edge() as url:
+            edge = Edge(url, self._options.nodes.token, _TIMEOUT_S)
+            bench = SweepBench(self._material, self._options.weights, edge, cores())
+            self._found["sweep"] = bench.compare(self._listener.level, self._listener.notice)
 
     def _report(self) -> Report:
         known = {"ready_s": self._options.nodes.ready_s, "skipped": self._skipped}
