@@ -3,6 +3,7 @@
 
 import typer
 
+from cli.bench import bench
 from cli.classify import classify
 from cli.data import data
 from cli.demo import demo
@@ -36,4 +37,5 @@ main.add_typer(data, name="data")
 main.command()(train)
 main.command()(evaluate)
 main.command()(reproduce)
+main.command()(bench)
 main.add_typer(sweep, name="sweep")

@@ -45,13 +45,11 @@ def demo(
     from cli.photographs import photographs
     from cli.signals import until_signalled
     from cli.terminal import output
-    from experiments.data.cifar100 import is_there
 
     console, pictures, began = output(), photographs(), time.monotonic()
-    folder = data or (DATA if is_there(DATA, "test") else None)
     finished = False
     with until_signalled(), ExitStack() as stack:
-        material = stack.enter_context(_material(pictures, folder, images, seed))
+        material = stack.enter_context(_material(pictures, data, images, seed))
         nodes = _start(console, stack, material)
         _show(console, nodes, material, token_file)
         finished = True
@@ -81,23 +79,13 @@ class _Material:
 def _material(pictures: "list[Photograph]", data: Path | None, count: int, seed: int) -> "Iterator[_Material]":
     """CIFAR-100's test images where they are, else the photographs. Raises CommandError."""
     from cli.demonstration import BERS
-    from cli.photographs import write_by_class
-    from experiments.data.cifar100 import DataSetMissingError, load
-    from experiments.sweeps.spec import Images, Series, Spec
+    from cli.sample_images import sample_images
+    from experiments.sweeps.spec import Series, Spec
 
-    with TemporaryDirectory(prefix="spikelink-demo-") as name:
-        if data is None:
-            (Path(name) / "photographs").mkdir()
-            write_by_class(pictures, Path(name) / "photographs")
-            images = Images(folder=Path(name) / "photographs")
-        else:
-            try:
-                images = Images(data_set="cifar100-test", count=min(count, len(load(data, "test"))))
-            except DataSetMissingError as error:
-                raise CommandError(str(error)) from None
+    with TemporaryDirectory(prefix="spikelink-demo-") as name, sample_images(data, count) as (images, folder):
         series = tuple(Series(system=system) for system in _SYSTEMS)
         spec = Spec(name="demo", bers=BERS, seeds=(seed,), series=series, images=images)
-        yield _Material(pictures, spec, data or DATA, f"sqlite://{name}/sweeps.sqlite3")
+        yield _Material(pictures, spec, folder, f"sqlite://{name}/sweeps.sqlite3")
 
 
 def _start(console: "Console", stack: ExitStack, material: _Material) -> "Nodes":

@@ -54,11 +54,14 @@ StateListener = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the nodes listen on loopback; 0 takes a free port. Without a port there is no dashboard."""
+    """Where the nodes listen on loopback; 0 takes a free port. Without a port there is no such node.
 
-    edge: int = EDGE_PORT
-    channel: int = CHANNEL_PORT
-    cloud: int = CLOUD_PORT
+    Whose peer is not among them is told its address by ``Launch.environment``.
+    """
+
+    edge: int | None = EDGE_PORT
+    channel: int | None = CHANNEL_PORT
+    cloud: int | None = CLOUD_PORT
     dashboard: int | None = None
 
     def by_role(self) -> dict[str, int]:
@@ -146,7 +149,7 @@ class Nodes:
     def _environment(self, role: str) -> dict[str, str]:
         values = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
         values |= {"SPIKELINK_HOST": LOOPBACK, "SPIKELINK_PORT": str(self._ports[role]), "PYTHONUNBUFFERED": "1"}
-        values |= {name: self.urls[peer] for name, peer in PEERS[role].items()}
+        values |= {name: self.urls[peer] for name, peer in PEERS[role].items() if peer in self.urls}
         extra = self._launch.environment or {}
         return {**values, **extra.get("", {}), **extra.get(role, {})}
 

@@ -3,7 +3,7 @@
 
 import ipaddress
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -91,6 +91,10 @@ class Node:
         """``GET /v1/info``: profiles, weights, device, versions, store."""
         return self.request("GET", "/v1/info", _INFO)
 
+    def metrics(self) -> str:
+        """``GET /metrics``: what the node has counted since it started, in Prometheus' text format."""
+        return self._response(self._http.build_request("GET", "/metrics")).text
+
     def request(
         self, method: str, path: str, kind: TypeAdapter[T], *, json: JsonValue = None, also: tuple[int, ...] = ()
     ) -> T:
@@ -103,6 +107,10 @@ class Node:
         return self._answer(
             self._http.build_request("POST", path, params=query, content=content, headers=headers), kind
         )
+
+    def post_frame(self, path: str, kind: TypeAdapter[T], content: bytes, headers: Mapping[str, str]) -> T:
+        """Send packed bits, with what they are in headers."""
+        return self._answer(self._http.build_request("POST", path, content=content, headers=dict(headers)), kind)
 
     def stream_image(self, path: str, query: Query, content: bytes, media_type: str) -> Generator[Progress, None, None]:
         """Send one image as the body; its events as they come, the result last. Closing it gives the work up."""
@@ -144,11 +152,15 @@ class Node:
         """Send files as multipart/form-data."""
         return self._answer(self._http.build_request("POST", path, params=query, files=parts), kind)
 
-    def _answer(self, request: httpx2.Request, kind: TypeAdapter[T], also: tuple[int, ...] = ()) -> T:
+    def _response(self, request: httpx2.Request, also: tuple[int, ...] = ()) -> httpx2.Response:
         with self._failures():
             response = self._http.send(request)
         if response.status_code != 200 and not (response.status_code in also and not _is_problem(response)):
             raise self._refusal(response)
+        return response
+
+    def _answer(self, request: httpx2.Request, kind: TypeAdapter[T], also: tuple[int, ...] = ()) -> T:
+        response = self._response(request, also)
         try:
             return kind.validate_json(response.content)
         except ValidationError:

@@ -19,6 +19,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIZE: Final = 32
 FORMATS: Final = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 MAX_PIXELS: Final = 32_000_000
+#: Of a JPEG file; an ordinary progressive one has ten, thumbnails included two dozen.
+MAX_SCANS: Final = 50
+_SCAN: Final = b"\xff\xda"  # occurs in coded data as a marker alone: there, 0 follows each 255
 
 
 class ImageRejectedError(ValueError):
@@ -37,10 +40,13 @@ def decode(content: bytes, media_type: str) -> NDArray[np.uint8]:
     """The bytes of a PNG, JPEG or WebP file -> image_CHW uint8 [3, 32, 32].
 
     Raises ImageRejectedError where the type is not one of FORMATS, the bytes are not of that type, are cut off,
-    or hold more than MAX_PIXELS pixels; nothing is decoded before its size is known.
+    or hold more than MAX_PIXELS pixels; nothing is decoded before its size is known. A JPEG has at most MAX_SCANS
+    scans: one of a few dozen bytes goes over all pixels again, and a file of them would take hours.
     """
     if media_type not in FORMATS:
         raise ImageTypeError(f"content type {media_type!r} is not one of {', '.join(FORMATS)}")
+    if media_type == "image/jpeg" and content.count(_SCAN) > MAX_SCANS:
+        raise ImageRejectedError(f"the image comes in more than the {MAX_SCANS} scans allowed")
     try:
         with Image.open(io.BytesIO(content), formats=[FORMATS[media_type]]) as image:
             if image.width * image.height > MAX_PIXELS:

@@ -34,6 +34,12 @@ class BadFrame(Refusal):
     status, title = 400, "The frame does not fit its header"
 
 
+class Unreadable(Refusal):
+    """What the framework says of a body that is no JSON or no form at all."""
+
+    status, title = 400, "The body cannot be read"
+
+
 class Unauthorized(Refusal):
     status, title = 401, "A valid bearer token is needed"
 
@@ -48,6 +54,10 @@ class Forbidden(Refusal):
 
 class NotFound(Refusal):
     status, title = 404, "There is no such thing"
+
+
+class TooSlow(Refusal):
+    status, title = 408, "The request came too slowly"
 
 
 class SessionConflict(Refusal):
@@ -86,6 +96,7 @@ class PeerTimedOut(Refusal):
     status, title = 504, "The next node did not answer in time"
 
 
+#: By status; of two with the same one the framework's, whose errors have nothing but a status.
 CATALOGUE: Final[Mapping[int, type[Refusal]]] = {kind.status: kind for kind in Refusal.__subclasses__()}
 
 

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """How channel and cloud take a frame from a request: its body, its deadline, its request id, its OpenAPI."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from pydantic import TypeAdapter
 
 from service.errors import BadFrame, UnsupportedMedia
 from service.hop import Deadline
-from service.wire import DEADLINE_ADAPTER, DEADLINE_MS, OCTETS, THRESHOLD, FrameFormatError, FrameHead, read_number
+from service.wire import (
+    DEADLINE_ADAPTER,
+    DEADLINE_MS,
+    OCTETS,
+    THRESHOLD,
+    FrameFormatError,
+    FrameHead,
+    Theta,
+    read_number,
+)
 
 _DEFAULT_DEADLINE_S: Final = 60.0
 
@@ -24,14 +35,30 @@ _EXAMPLE: Final = FrameHead(
     digest="0" * 64,
 ).to_headers()
 
-#: A frame is described by hand: FastAPI has no model for a binary body with its metadata in headers.
-FRAME_OPENAPI: Final[dict[str, object]] = {
-    "parameters": [
-        {"in": "header", "name": name, "required": name != THRESHOLD, "schema": {"type": "string"}, "example": value}
-        for name, value in _EXAMPLE.items()
-    ],
-    "requestBody": {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}},
-}
+#: Forms of headers that are none of JSON's.
+_BLOCKS: Final = {"type": "string", "pattern": r"^[0-9]{1,16}(-[0-9]{1,16})?(,[0-9]{1,16}(-[0-9]{1,16})?)*$"}
+_THETA: Final = TypeAdapter(Theta).json_schema()
+
+
+def binary_body(*media_types: str) -> dict[str, object]:
+    """OpenAPI's words for a body of bytes, for which FastAPI has no model."""
+    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media_types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def header(name: str, schema: Mapping[str, object], example: object, *, required: bool = False) -> dict[str, object]:
+    """OpenAPI's words for a header."""
+    return {"in": "header", "name": name, "required": required, "schema": schema, "example": example}
+
+
+def frame_openapi(*headers: dict[str, object]) -> dict[str, object]:
+    """OpenAPI's words for a frame: binary, its metadata in headers; ``headers`` travel beside it on this hop alone."""
+    forms = FrameHead.model_json_schema()["properties"] | {"blocks": _BLOCKS, "threshold": _THETA}
+    own = [
+        header(name, form, example, required=name != THRESHOLD)
+        for (name, example), form in zip(_EXAMPLE.items(), forms.values(), strict=True)
+    ]
+    return {"parameters": [*own, *headers], **binary_body(OCTETS)}
 
 
 async def body_of(request: Request) -> bytes:

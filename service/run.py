@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI
 
+from service.bounds import TimeBounds, bounded_protocol
 from service.settings import (
     ROLES,
     ChannelSettings,
@@ -72,11 +73,11 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         adopt_loggers()
     app = create_app(settings, make_desk)
     config = uvicorn.Config(
-        app,
+        TimeBounds(app, settings.receive_s),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=bounded_protocol(settings.receive_s),
         log_config=None,
         access_log=False,  # the guard has one, with the request's id
         proxy_headers=False,  # a caller's address is the connection's own, whatever it says

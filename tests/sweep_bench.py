@@ -69,18 +69,23 @@ class Bench:
 
     def in_process(self, spec: dict[str, object], folder: Path) -> SweepTally:
         """The same without nodes."""
-        material = gather(spec_of(spec), self.data, self.weights)
-        record = material.record(CPU_ARITHMETIC)
+        return in_process(spec, self.data, self.weights, folder)
 
-        async def run() -> SweepTally:
-            store, engine = SqliteSweepStore(folder / "link.sqlite3"), LinkEngine("resnet18", self.weights, 1)
-            try:
-                return await SweepRun(record, material.images, store, engine, Heard()).run()
-            finally:
-                engine.close()
-                await store.close()
 
-        return asyncio.run(run())
+def in_process(spec: dict[str, object], data: Path, weights: Path, folder: Path) -> SweepTally:
+    """A sweep by the in-process link, kept in a folder."""
+    material = gather(spec_of(spec), data, weights)
+    record = material.record(CPU_ARITHMETIC)
+
+    async def run() -> SweepTally:
+        store, engine = SqliteSweepStore(folder / "link.sqlite3"), LinkEngine("resnet18", weights, 1)
+        try:
+            return await SweepRun(record, material.images, store, engine, Heard()).run()
+        finally:
+            engine.close()
+            await store.close()
+
+    return asyncio.run(run())
 
 
 def start(http: httpx2.Client, spec: dict[str, object]) -> SweepState:

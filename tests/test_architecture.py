@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "service": ("models", "channel"),
     "client": ("service.wire",),
     "experiments": ("client", "service.stores", "models", "channel"),
+    "experiments.bench": ("service.wire",),
     "cli": ("channel", "models", "service", "client", "experiments"),
 }
 #: Third parties that channel/ may import, by module; every other module of it gets by with numpy.
@@ -29,7 +30,7 @@ CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}, "channel.sionna_bridge":
 #: What runs without torch.
 LIGHT = (
     "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "service.nodes.dashboard.app",
-    "experiments.figures.draw", "experiments.sweeps.desk",
+    "experiments.figures.draw", "experiments.sweeps.desk", "experiments.bench.page",
 )  # fmt: skip  # a list of names
 SECTIONS = ("Shapes", "Units", "Math", "Source", "Differs")
 MAX_LINES = 300

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import httpx2
 import pytest
@@ -212,3 +212,23 @@ def test_a_session_outlives_the_cloud_being_stopped_between_two_rounds(stack: Pr
     assert outcome(result) == outcome(undisturbed)
     assert result.http_retries > 0
     assert result.restarts == 0  # the record was in Redis: the session went on, it was not begun again
+
+
+@pytest.mark.parametrize("role", ["edge", "channel", "cloud", "redis"])
+def test_a_container_that_is_paused_goes_on(stack: Project, client: Client, role: str) -> None:
+    """The caller waits for as long as the container does, and gets the same answer."""
+    undisturbed, container = classify(client), stack.container(role)
+    run("docker", "pause", container)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(classify, client)
+            if role == "redis":
+                assert not running.result(timeout=60).durable
+            else:
+                assert not wait([running], timeout=3).done
+            run("docker", "unpause", container)
+            assert outcome(running.result(timeout=250)) == outcome(undisturbed)
+    finally:
+        if stack.inspect(role, "{{.State.Paused}}") == "true":
+            run("docker", "unpause", container)
+    until("sessions are durable again", lambda: classify(client).durable, 60)

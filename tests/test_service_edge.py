@@ -38,11 +38,12 @@ def undisturbed(line: Line) -> Essence:
     [
         (reply_of(503), "reset"),
         (reply_of(502), reply_of(504)),
+        (reply_of(408), None, reply_of(408)),
         (None, "reset", reply_of(503)),
         ("lose-reply", "lose-reply"),
         (None, None, "lose-reply", None, "lose-reply"),
     ],
-    ids=["first-frame", "gateway", "second-frame", "reply-lost", "replies-lost-later"],
+    ids=["first-frame", "gateway", "stood-still", "second-frame", "reply-lost", "replies-lost-later"],
 )
 def test_transport_errors_are_retried_and_do_not_show(
     line: Line, undisturbed: Essence, faults: tuple[Fault, ...]
@@ -123,6 +124,16 @@ def test_a_hanging_channel_costs_no_more_than_the_deadline(toy_folder: Path, lin
         started = time.monotonic()
         problem(edge.post("/v1/classify", content=IMAGE, headers=PNG), 504)
         assert 0.9 < time.monotonic() - started < 1.0 + 5.0, "the deadline and the time of a computation"
+
+
+def test_a_channel_that_receives_nothing_in_time_is_the_one_that_failed(toy_folder: Path, line: Line) -> None:
+    """A 408 of the edge's own would tell its caller that the image came too slowly."""
+    with running_edge(toy_folder, line.proxy.url, deadline_s=1.0) as (edge, _):
+        line.proxy.faults[:] = [reply_of(408)] * 100
+        response = edge.post("/v1/classify", content=IMAGE, headers=PNG)
+        assert response.status_code in (502, 504), "504 where the computation alone took the deadline"
+        problem(response, response.status_code)
+        line.proxy.faults.clear()
 
 
 def test_a_dead_channel_is_asked_until_the_deadline(toy_folder: Path) -> None:

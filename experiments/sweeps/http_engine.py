@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 #: Batches on their way: with one alone, edge and cloud would wait for each other in turns.
 DEFAULT_PARALLEL: Final = 4
-#: Full, or one of the nodes beyond the edge is away: it is worth asking again.
-_AGAIN: Final = (429, 502, 503, 504)
+#: Full, or the edge stood still, or one of the nodes beyond it is away: it is worth asking again.
+_AGAIN: Final = (408, 429, 502, 503, 504)
 _PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from service.stores.protocol import Stored, StoreUnavailableError, Swap, next_version
 
+_PURGE_EVERY_S = 30.0
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -33,6 +35,7 @@ class MemoryStore:
         self._limit = limit
         self._clock = clock
         self._entries: dict[str, Entry] = {}  # the least recently written first
+        self._purge_at_s = 0.0
 
     async def open(self) -> None:
         """Nothing to connect to."""
@@ -68,6 +71,9 @@ class MemoryStore:
 
     def put(self, key: str, entry: Entry) -> None:
         """Set an entry whatever was there before; `StoreUnavailableError` if it is new and there is no room."""
+        # Not only when it is full: a record of 256 blocks has 40 kB, and the limit is thousands of them.
+        if self._clock() >= self._purge_at_s:
+            self._purge()
         if key not in self._entries and len(self._entries) >= self._limit:
             self._make_room()
         self._entries.pop(key, None)
@@ -84,5 +90,6 @@ class MemoryStore:
 
     def _purge(self) -> None:
         now_s = self._clock()
+        self._purge_at_s = now_s + _PURGE_EVERY_S
         for key in [key for key, entry in self._entries.items() if entry.expires_s <= now_s]:
             del self._entries[key]

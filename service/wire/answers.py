@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What cloud and channel answer to a frame, and to a request for the result."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, Strict
 
 from service.wire.base import FEEDBACK, MAX_BATCH, OUTCOME, Index, Wire
 
@@ -64,7 +66,7 @@ class RelayedAnswer(Wire):
 class ResultRequest(Wire):
     """Asks for the classification of blocks with the bits at hand; closes them."""
 
-    blocks: tuple[Index, ...] = Field(min_length=1, max_length=MAX_BATCH)
+    blocks: tuple[Annotated[Index, Strict()], ...] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class BlockResult(Wire):

@@ -21,6 +21,8 @@ SEED: Final = "SpikeLink-Seed"
 BER: Final = "SpikeLink-Ber"
 CROSSOVER: Final = "SpikeLink-Crossover"
 THRESHOLD: Final = "SpikeLink-Threshold"
+#: What the edge decodes.
+IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 OCTETS: Final = "application/octet-stream"
 
 

@@ -28,8 +28,9 @@ class LinkCounters(LinkState):
 
 
 class LinkChange(Wire):
-    """What to change about a link; what is absent stays."""
+    """What to change about a link; what is absent stays. Numbers are numbers: neither text nor true or false."""
 
+    model_config = ConfigDict(strict=True)
     model: str | None = None
     ber: Ber | None = None
     latency_ms: LatencyMs | None = None

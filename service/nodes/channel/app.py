@@ -9,15 +9,20 @@ from fastapi import Depends, FastAPI, Path, Request, Response
 
 from service.errors import (
     BadFrame,
+    Busy,
     NotFound,
+    NotReady,
     PeerFailed,
     PeerTimedOut,
     SessionConflict,
     SessionGone,
+    TooLarge,
     Unprocessable,
+    Unreadable,
+    UnsupportedMedia,
     documented,
 )
-from service.frames import FRAME_OPENAPI, DeadlineDep, RequestIdDep, body_of
+from service.frames import DeadlineDep, RequestIdDep, body_of, frame_openapi, header
 from service.guard import Access, only_for_admin
 from service.hop import Hop
 from service.node_app import NodeState, base_info, build_app, refuse_while_draining
@@ -26,6 +31,12 @@ from service.nodes.channel.metrics import ChannelMetrics
 from service.nodes.channel.relay import Relay, read_frame
 from service.settings import ChannelSettings
 from service.wire import (
+    BER,
+    BER_ADAPTER,
+    DEADLINE_ADAPTER,
+    DEADLINE_MS,
+    INDEX_ADAPTER,
+    SEED,
     SESSION_PATTERN,
     LinkChange,
     LinkCounters,
@@ -39,6 +50,12 @@ from service.wire import (
 _DESCRIPTION: Final = "Bits in, bits out: a keyed binary symmetric channel between edge and cloud, changed at run time."
 #: 256 blocks of an uncompressed resnet50 feature, the largest frame that exists.
 _MAX_FRAME_BYTES: Final = 256 * 2 * 2048 * 4 * 4
+
+_HEADERS: Final = (
+    header(SEED, INDEX_ADAPTER.json_schema(), 7, required=True),
+    header(BER, BER_ADAPTER.json_schema(), 0.1),
+    header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema(), 5000),
+)
 
 SessionId = Annotated[str, Path(pattern=SESSION_PATTERN)]
 
@@ -76,15 +93,18 @@ def create_channel(settings: ChannelSettings) -> FastAPI:
 
 
 def _add_frame_routes(app: FastAPI, state: NodeState, relay: Relay) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, PeerFailed, PeerTimedOut)
+    # The cloud's among them, which are handed on as they are.
+    refusals = documented(
+        BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut
+    )
 
     @app.post(
         "/v1/frames",
         tags=["frames"],
         summary="Send a frame over the forward link",
         response_model=RelayedAnswer,
-        responses=refusals,
-        openapi_extra=FRAME_OPENAPI,
+        responses={**refusals, **documented(UnsupportedMedia)},
+        openapi_extra=frame_openapi(*_HEADERS),
     )
     async def frames(request: Request, request_id: RequestIdDep, deadline: DeadlineDep) -> RelayedAnswer | Response:
         refuse_while_draining(state)
@@ -116,7 +136,13 @@ def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
     async def show_link(name: str) -> LinkCounters:
         return links.describe(name)
 
-    @app.patch("/v1/links/{name}", tags=["links"], summary="Change a link", responses=missing, dependencies=guarded)
+    @app.patch(
+        "/v1/links/{name}",
+        tags=["links"],
+        summary="Change a link",
+        responses={**missing, **documented(Unreadable, TooLarge)},
+        dependencies=guarded,
+    )
     async def change_link(name: str, change: LinkChange) -> LinkCounters:
         return links.change(name, change)
 

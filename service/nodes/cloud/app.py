@@ -19,11 +19,13 @@ from service.errors import (
     PeerTimedOut,
     SessionConflict,
     SessionGone,
+    TooLarge,
     Unprocessable,
+    UnsupportedMedia,
     documented,
     problem,
 )
-from service.frames import FRAME_OPENAPI, DeadlineDep, body_of
+from service.frames import DeadlineDep, body_of, frame_openapi, header
 from service.guard import Access
 from service.hop import Deadline
 from service.models_on_node import model_info, served_profiles
@@ -38,6 +40,8 @@ from service.stores.resilient import ResilientStore
 from service.wire import (
     BER_ADAPTER,
     CROSSOVER,
+    DEADLINE_ADAPTER,
+    DEADLINE_MS,
     MAX_BATCH,
     SESSION_PATTERN,
     FrameAnswer,
@@ -61,7 +65,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     """The cloud's application. Raises WeightsError where no profile has weights."""
     profiles = served_profiles(settings)
     store = ResilientStore(open_store(settings.store_url()), limit=settings.max_sessions)
-    cache = StateCache(settings.cache_mib * 2**20)
+    cache = StateCache(settings.cache_mib * 2**20, settings.session_ttl_s)
     state = NodeState(
         "cloud",
         lambda: model_info("cloud", profiles, store=store.name, durable=store.durable),
@@ -103,9 +107,19 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, Unprocessable, Busy, NotReady, PeerTimedOut)
+    refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady, PeerTimedOut)
+    own = (
+        header(CROSSOVER, BER_ADAPTER.json_schema(), 0.1, required=True),
+        header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema(), 5000),
+    )
 
-    @app.post("/v1/frames", tags=["frames"], summary="Answer a frame", responses=refusals, openapi_extra=FRAME_OPENAPI)
+    @app.post(
+        "/v1/frames",
+        tags=["frames"],
+        summary="Answer a frame",
+        responses={**refusals, **documented(UnsupportedMedia)},
+        openapi_extra=frame_openapi(*own),
+    )
     async def frames(request: Request, deadline: DeadlineDep) -> FrameAnswer:
         refuse_while_draining(state)
         started = time.perf_counter()

@@ -6,7 +6,9 @@ record's received bits, and the result is the same.
 """
 
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,11 +39,16 @@ class CachedState:
 
 
 class StateCache:
-    """Least recently used first out, bounded in bytes. Several computations may use it at a time."""
+    """Least recently used first out, bounded in bytes. Several computations may use it at a time.
 
-    def __init__(self, limit_bytes: int) -> None:
+    What nobody asked for during ``ttl_s``, a session's time to live, goes with the next write: its caller left, or
+    another replica went on with it. ``clock`` is in seconds.
+    """
+
+    def __init__(self, limit_bytes: int, ttl_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_bytes, self._size_bytes = limit_bytes, 0
-        self._entries: OrderedDict[str, CachedState] = OrderedDict()
+        self._ttl_s, self._clock = ttl_s, clock
+        self._entries: OrderedDict[str, tuple[float, CachedState]] = OrderedDict()  # with the time of its last use
         self._lock = threading.Lock()
 
     @property
@@ -50,21 +57,30 @@ class StateCache:
 
     def get(self, session: str) -> CachedState | None:
         with self._lock:
-            if session in self._entries:
-                self._entries.move_to_end(session)
-            return self._entries.get(session)
+            if session not in self._entries:
+                return None
+            _, entry = self._entries.pop(session)
+            self._entries[session] = (self._clock(), entry)
+            return entry
 
     def put(self, session: str, entry: CachedState | None) -> None:
         """Replace a session's state; None drops it."""
         with self._lock:
-            old = self._entries.pop(session, None)
-            self._size_bytes -= old.state.size_bytes if old else 0
+            if session in self._entries:
+                self._drop(session)
             if entry is not None and entry.rows:
-                self._entries[session] = entry
+                self._entries[session] = (self._clock(), entry)
                 self._size_bytes += entry.state.size_bytes
-            while self._size_bytes > self._limit_bytes:
-                _, dropped = self._entries.popitem(last=False)
-                self._size_bytes -= dropped.state.size_bytes
+            idle_since_s = self._clock() - self._ttl_s
+            while self._entries:
+                oldest, (used_s, _) = next(iter(self._entries.items()))
+                if used_s > idle_since_s and self._size_bytes <= self._limit_bytes:
+                    return
+                self._drop(oldest)
+
+    def _drop(self, session: str) -> None:
+        _, dropped = self._entries.pop(session)
+        self._size_bytes -= dropped.state.size_bytes
 
 
 class Engine:
@@ -100,6 +116,7 @@ class Engine:
         for group in groups.values():
             logits_BL = close(self._receiver, self._state(session, record, tuple(group)))
             logits.update(zip(group, logits_BL, strict=True))
+        self._let_go(session, rows)
         return np.stack([logits[row] for row in rows])
 
     def warm_up(self) -> None:
@@ -108,6 +125,13 @@ class Engine:
         frame = first_frame(system, self.profile.harq)
         stop = StopCondition(system, self.served.manifest.thresholds[system.name], self.profile.harq)
         answer_frame(self._receiver, stop, None, np.zeros((1, frame.bits), dtype=np.uint8), frame, np.zeros(1))
+
+    def _let_go(self, session: str, rows: tuple[int, ...]) -> None:
+        """Keep no state of rows that end here."""
+        if cached := self._cache.get(session):
+            rest = [i for i, row in enumerate(cached.rows) if row not in rows]
+            kept = CachedState(tuple(cached.rows[i] for i in rest), cached.received, cached.state.select(rest))
+            self._cache.put(session, kept)
 
     def _frame(self, record: SessionRecord, round_: int) -> Frame:
         return frame_of_round(SYSTEMS[record.system], self.profile.harq, round_, record.fixed_t)

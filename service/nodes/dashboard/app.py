@@ -10,7 +10,21 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from service.errors import Busy, Forbidden, NotFound, PeerFailed, PeerTimedOut, TooLarge, Unprocessable, documented
+from service.errors import (
+    Busy,
+    Forbidden,
+    NotFound,
+    NotReady,
+    PeerFailed,
+    PeerTimedOut,
+    TooLarge,
+    Unauthorized,
+    Unprocessable,
+    Unreadable,
+    UnsupportedMedia,
+    documented,
+)
+from service.frames import binary_body
 from service.guard import Access, Limited, only_for_admin
 from service.hop import Deadline
 from service.limits import Allowance
@@ -25,7 +39,16 @@ from service.nodes.dashboard.reference import read_reference
 from service.nodes.dashboard.watch import Watch
 from service.settings import DashboardSettings
 from service.stores import StoreUnavailableError
-from service.wire import EVENT_STREAM, LinkChange, LinkCounters, NodeInfo, NodeReport, Readiness, ReferenceResults
+from service.wire import (
+    EVENT_STREAM,
+    IMAGE_TYPES,
+    LinkChange,
+    LinkCounters,
+    NodeInfo,
+    NodeReport,
+    Readiness,
+    ReferenceResults,
+)
 
 _DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
 #: The edge gives up first, because it knows what failed.
@@ -80,10 +103,8 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
     )
-    app.include_router(_looking(node))
-    app.include_router(_doing(node))
-    app.include_router(sweeps.looking(desk))
-    app.include_router(sweeps.doing(desk, state, admin))
+    for router in (_looking(node), _doing(node), sweeps.looking(desk), sweeps.doing(desk, state, admin)):
+        app.include_router(router, responses=documented(Forbidden))
     app.mount("/", PageFiles(), name="page")
     return app
 
@@ -117,7 +138,12 @@ def _looking(node: Dashboard) -> APIRouter:
     async def reference() -> tuple[ReferenceResults, ...]:
         return node.reference
 
-    @router.get("/v1/events", summary="Nodes, links and sweeps as they change", response_class=StreamingResponse)
+    @router.get(
+        "/v1/events",
+        summary="Nodes, links and sweeps as they change",
+        response_class=StreamingResponse,
+        responses={200: {"content": {EVENT_STREAM: {}}}, **documented(Unprocessable, NotReady)},
+    )
     async def events(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> StreamingResponse:
         refuse_while_draining(node.state)
         stream = node.feed.stream(last_event_id, lambda: node.state.draining)
@@ -129,11 +155,17 @@ def _looking(node: Dashboard) -> APIRouter:
 def _doing(node: Dashboard) -> APIRouter:
     router = APIRouter(tags=["passed on"])
     admins = [Depends(only_for_admin(node.settings.admin_bearer()))]
-    refusals = documented(Forbidden, NotFound, Unprocessable, PeerFailed, PeerTimedOut)
+    refusals = documented(Unreadable, Unauthorized, NotFound, TooLarge, Unprocessable, PeerFailed, PeerTimedOut)
 
-    answers = documented(TooLarge, Busy, PeerFailed)
-
-    @router.post("/v1/classify", summary="Passed on to the edge", responses=answers)
+    @router.post(
+        "/v1/classify",
+        summary="Passed on to the edge",
+        responses={
+            200: {"description": "What the edge answers", "content": {"application/json": {}, EVENT_STREAM: {}}},
+            **documented(TooLarge, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut),
+        },
+        openapi_extra=binary_body(*IMAGE_TYPES),
+    )
     async def classify(request: Request) -> Response:
         refuse_while_draining(node.state)
         call = call_of(request, await request.body())

@@ -17,6 +17,7 @@ from service.errors import (
     TooLarge,
     Unauthorized,
     Unprocessable,
+    Unreadable,
     documented,
 )
 from service.guard import only_for_admin
@@ -61,13 +62,14 @@ Form = Annotated[Literal["csv", "json"], Query(alias="format")]
 def looking(desk: SweepDesk) -> APIRouter:
     """What changes nothing."""
     router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=documented(NotReady))
+    missing = documented(NotFound, Unprocessable)
 
     @router.get("", summary="All sweeps of the store, the oldest first")
     async def sweeps() -> list[SweepState]:
         with _answering():
             return [report.without_points() for report in await desk.look()]
 
-    @router.get("/{sweep}", summary="One sweep with its figures", responses=documented(NotFound))
+    @router.get("/{sweep}", summary="One sweep with its figures", responses=missing)
     async def sweep(sweep: SweepId) -> SweepReport:
         with _answering():
             return _known(sweep, await desk.find(sweep))
@@ -76,7 +78,7 @@ def looking(desk: SweepDesk) -> APIRouter:
         "/{sweep}/export",
         summary="Its figures, with what they were made of",
         response_class=Response,
-        responses={200: {"content": {"text/csv": {}, "application/json": {}}}, **documented(NotFound)},
+        responses={200: {"content": {"text/csv": {}, "application/json": {}}}, **missing},
     )
     async def export(sweep: SweepId, form: Form = "csv") -> Response:
         with _answering():
@@ -89,7 +91,7 @@ def looking(desk: SweepDesk) -> APIRouter:
 
 def doing(desk: SweepDesk, state: NodeState, admin: str | None) -> APIRouter:
     """What needs the admin token where one is set."""
-    refusals = documented(Unauthorized, TooLarge, Unprocessable, Busy, PeerFailed, NotReady)
+    refusals = documented(Unreadable, Unauthorized, TooLarge, Unprocessable, Busy, PeerFailed, NotReady)
     router = APIRouter(
         prefix="/v1/sweeps", tags=["sweeps"], responses=refusals, dependencies=[Depends(only_for_admin(admin))]
     )

@@ -23,6 +23,7 @@ from service.errors import (
     PeerTimedOut,
     TooLarge,
     Unprocessable,
+    Unreadable,
     UnsupportedMedia,
     documented,
 )
@@ -155,7 +156,7 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         "/v1/classify/batch",
         tags=["classify"],
         summary="Classify up to 256 images in one session",
-        responses={200: BATCH_EXAMPLE, **refusals},
+        responses={200: BATCH_EXAMPLE, **refusals, **documented(Unreadable)},
         max_body_size=node.settings.max_batch_bytes,
     )
     async def classify_batch(

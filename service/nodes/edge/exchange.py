@@ -13,7 +13,10 @@ from service.errors import CATALOGUE, PeerFailed, PeerTimedOut, Refusal
 from service.hop import Call, Deadline, Hop, Reply
 from service.wire import BER, OCTETS, SEED, FrameHead, RelayedAnswer, ResultAnswer, ResultRequest
 
-_RETRIED_STATUS: Final = (502, 503, 504)
+#: 408: the channel stood still while a frame was on its way, and has then counted that as the edge's time.
+_RETRIED_STATUS: Final = (408, 502, 503, 504)
+#: What the edge may answer its own callers with.
+_HANDED_ON: Final = (422, 429, 502, 503, 504)
 #: The member of a 409 that names the weights which the cloud has instead.
 _WEIGHTS: Final = "weights_sha256"
 _FIRST_PAUSE_S: Final = 0.05
@@ -107,7 +110,7 @@ def _detail(reply: Reply) -> str:
 def _refusal(reply: Reply) -> Refusal:
     """The refusal of a node beyond, under its own status where the edge may answer that, else as a failed peer."""
     kind = CATALOGUE.get(reply.status, PeerFailed)
-    if kind.status not in (422, 429, *_RETRIED_STATUS):
+    if kind.status not in _HANDED_ON:
         kind = PeerFailed
     retry_after_s = int(reply.retry_after) if reply.retry_after and reply.retry_after.isdecimal() else None
     return kind(_detail(reply), retry_after_s=retry_after_s)

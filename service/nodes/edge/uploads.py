@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 
 from models.image import FORMATS, ImageRejectedError, ImageTooLargeError, ImageTypeError, decode
 from service.errors import Refusal, TooLarge, Unprocessable, UnsupportedMedia
+from service.frames import binary_body
 
-#: FastAPI has no model for a raw binary body of several types.
-IMAGE_OPENAPI: Final[dict[str, object]] = {
-    "requestBody": {
-        "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in FORMATS},
-    }
-}
+IMAGE_OPENAPI: Final = binary_body(*FORMATS)
 
 
 async def raw_image(request: Request) -> NDArray[np.uint8]:
