@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from four_nodes import ROLES, Nodes, four_nodes, routes
-from nodes import metric, problem
+from nodes import metric, problem, until
 
 from service.browsers import DEFAULT_HEADERS
 from service.nodes.channel.relay import Relay
@@ -156,6 +156,8 @@ def test_a_refusal_is_logged_without_what_may_be_secret(
     with caplog.at_level(logging.INFO, "spikelink"):
         wrong = {"Authorization": "Bearer a-wrong-secret", "X-Request-ID": "of-this-test"}
         problem(guarded[role].request(method, path, headers=wrong, params={"query": "a-wrong-secret"}), 401)
+        # The line comes a moment after the reply.
+        until(lambda: any(record.name == "spikelink" for record in tuple(caplog.records)), "the line of the request")
     (record,) = (record for record in caplog.records if record.name == "spikelink")
     said = {name: getattr(record, name) for name in ("message", "method", "path", "status", "client")}
     assert said == {"message": "request", "method": method, "path": path, "status": 401, "client": "127.0.0.1"}
