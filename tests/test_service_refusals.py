@@ -122,7 +122,7 @@ def test_a_profile_serves_the_systems_whose_weights_it_has(toy_folder: Path, tmp
     served = ["snn-sc-harq", "multi-rate", "bypass"]
     with running_cloud(folder, "memory://") as cloud:
         profiles = {entry["name"]: entry["systems"] for entry in cloud.http.get("/v1/info").json()["profiles"]}
-        assert profiles == {"resnet18": served, "resnet50": []}
+        assert profiles == {"resnet18": served, "resnet18-t1": [], "resnet50": []}
         cloud.send(Sender(folder).frame(1))
         for system, lacking in (
             ("snn-sc-ldpc-harq", "noise-free-converter"), ("cnn-1bit", "cnn-1bit-decoder"),
