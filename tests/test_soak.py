@@ -19,14 +19,14 @@ from soak_traffic import IMAGES, PNG, Held, Traffic, settled
 from cli.processes import Nodes, Ports
 
 SOAK_S: Final = float(os.environ.get("SPIKELINK_SOAK_S", "8"))
-WARM_UP_S: Final = min(max(6.0, SOAK_S / 10), 60.0)
+WARM_UP_S: Final = min(max(6.0, SOAK_S / 4), 120.0)
 WORKERS: Final = 3
 #: Sessions that were left expire within the warm-up, so that the state of those is as much before as after.
 TTL_S: Final = 2
 
 #: What may be more after than before. Memory: the allocator keeps what it was given, and rounds up. Files: connections
 #: kept for the next request. Threads: the pools have not always been full.
-MORE_MIB, MORE_FILES, MORE_THREADS = 16.0, 12, 6
+MORE_MIB, MORE_FILES, MORE_THREADS = 32.0, 12, 8
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc, which only Linux has")
 
@@ -35,8 +35,13 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="read
 def nodes(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     folder = tmp_path_factory.mktemp("store")
     environment = {
-        "": {"SPIKELINK_TILE": "1"},  # no padding: more requests in the same time
-        "cloud": {"SPIKELINK_STORE": f"sqlite://{folder / 'sessions.sqlite3'}", "SPIKELINK_SESSION_TTL_S": str(TTL_S)},
+        # No padding: more requests in the same time. One heap: else each of the many threads has its own, and fills it.
+        "": {"SPIKELINK_TILE": "1", "MALLOC_ARENA_MAX": "1"},
+        "cloud": {
+            "SPIKELINK_STORE": f"sqlite://{folder / 'sessions.sqlite3'}",
+            "SPIKELINK_SESSION_TTL_S": str(TTL_S),
+            "SPIKELINK_CACHE_MIB": "16",  # or the busiest two seconds decide how much is held
+        },
         "dashboard": {"SPIKELINK_SWEEP_STORE": f"sqlite://{folder / 'sweeps.sqlite3'}"},
     }
     with three_nodes(toy_folder, environment, Ports(0, 0, 0, 0)) as running:
