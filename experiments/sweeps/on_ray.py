@@ -6,7 +6,6 @@ Ray reads its environment when it is imported: nothing else of SpikeLink imports
 
 import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from experiments.sweeps.material import Material
+from experiments.sweeps.ray_head import knock
 
 if TYPE_CHECKING:
     from experiments.sweeps.ray_engine import RayEngine
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Images on their way, some hundred kilobytes a unit.
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _LISTENS_S: Final = 5.0
+#: Some of Ray's processes outlive a head that was killed; this is more than the engine waits for it.
+_AGENTS_STAY_S: Final = 20
 
 
 class ClusterError(Exception):
@@ -40,6 +42,8 @@ def ray_engine(
     Raises ClusterError, and EngineError later on.
     """
     _prepare_environment(address)
+    if address is not None:
+        _check(address)
     with TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, _connected(address, workers, folder):
         import ray
 
@@ -58,19 +62,30 @@ def ray_engine(
             yield engine
 
 
+def _check(address: str) -> None:
+    try:
+        knock(address, _LISTENS_S)
+    except ValueError as error:
+        raise ClusterError(str(error)) from None
+    except OSError as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from None
+
+
 def _prepare_environment(address: str | None) -> None:
     if find_spec("ray") is None:
         raise ClusterError("Ray is not installed: it comes with the extra 'ray': pip install -e '.[ray]'")
     if os.environ.setdefault("RAY_AUTH_MODE", "token").lower() != "token":
         raise ClusterError("RAY_AUTH_MODE must be token: whoever reaches a cluster without one runs code on it")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if address is None and not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if address is None:
+        if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_AGENTS_STAY_S))
+    else:
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # a second each, where the token is another
     if address is None or address.startswith(("127.", "localhost:", "[::1]:")):
         # Ray's way to loopback: as on desktop systems. Otherwise it takes the address that others can reach.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    if address is not None:
-        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # a second each, where the token is another
 
 
 @contextmanager
@@ -84,10 +99,7 @@ def _connected(address: str | None, workers: int | None, folder: str) -> Iterato
             store: dict[str, Any] = {"object_store_memory": _OBJECT_STORE_BYTES, "_temp_dir": folder}
             ray.init("local", num_cpus=workers, include_dashboard=False, **store, **quiet)
         else:
-            _check_that_somebody_listens(address)
             ray.init(address, **quiet)
-    except ClusterError:
-        raise
     except Exception as error:  # Ray has many, the bare Exception among them
         ray.shutdown()
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -97,14 +109,3 @@ def _connected(address: str | None, workers: int | None, folder: str) -> Iterato
         yield
     finally:
         ray.shutdown()
-
-
-def _check_that_somebody_listens(address: str) -> None:
-    """Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or "/" in host:
-        raise ClusterError(f"a Ray cluster's address is HOST:PORT of its head, not {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _LISTENS_S).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(f"no Ray cluster answers at {address}: {error}") from None

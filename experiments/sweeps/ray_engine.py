@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final, TypeVar
@@ -15,6 +15,7 @@ from experiments.data.cifar100 import LabelledImages
 from experiments.sweeps.engine import EngineError, Task
 from experiments.sweeps.pairing import Pairing
 from experiments.sweeps.patience import Patience
+from experiments.sweeps.ray_head import knock
 from experiments.sweeps.ray_worker import RayWorker, Terms
 from experiments.sweeps.result import UnitResult
 
@@ -25,8 +26,8 @@ AHEAD: Final = 8
 #: Deaths of one unit's workers, or of workers at their start in a row, that are no longer chance.
 _DEATHS: Final = 3
 _PAUSE_S: Final = 1.0
-#: Of a head that is away; after 60 s Ray ends this process, with a message of its own.
-_LONGEST_AWAY_S: Final = 40.0
+#: Of a head that is away; later, after 20 s or 60 s, Ray ends this process with a message of its own.
+_LONGEST_AWAY_S: Final = 15.0
 #: A worker loads PyTorch first.
 _START_S: Final = 30.0
 
@@ -137,15 +138,10 @@ class RayEngine:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _look_for_the_head(self) -> None:
-        host, _, port = self._address.rpartition(":")
         try:
-            async with asyncio.timeout(_PAUSE_S):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        except OSError:  # a timeout is one
+            await asyncio.to_thread(knock, self._address, _PAUSE_S)
+        except OSError:
             raise EngineError(f"the Ray cluster at {self._address} is gone") from None
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
 
     async def _look_for_workers(self) -> None:
         if not self._pairing:
