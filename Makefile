@@ -68,7 +68,7 @@ clean: ## Remove .venv/ and caches; data, runs and weights stay
 	touch $@
 
 .venv/.dev: .venv/.runtime
-	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[dev]'
+	$(PIP) install --constraint $(CONSTRAINTS) --editable '.[dev,ray]'
 	touch $@
 
 .audit/.ready: requirements/audit.txt

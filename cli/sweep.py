@@ -21,13 +21,27 @@ StoreUrl = Annotated[
     ),
 ]
 SweepId = Annotated[str, typer.Argument(metavar="ID", help="Its first digits will do.", show_default=False)]
-Via = Annotated[Literal["link", "http"], typer.Option(help="In this process, or through the nodes.")]
+Via = Annotated[
+    Literal["link", "http", "ray"],
+    typer.Option("--engine", "--via", help="On this machine, through the nodes, or on a Ray cluster."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        envvar="RAY_ADDRESS",
+        metavar="HOST:PORT",
+        help="Head of a Ray cluster that this machine belongs to; a cluster of its own unless given.",
+        show_default=False,
+    ),
+]
 Parallel = Annotated[
     int | None,
-    typer.Option(min=1, max=256, help="Units at once: processes (one a core) or batches on their way (4)."),
+    typer.Option(min=1, max=4096, help="Processes (one a core), or batches on their way to the nodes (4)."),
 ]
 Patience = Annotated[
-    float, typer.Option("--patience-s", min=0, max=86_400, help="How long nodes or store may be away in one go.")
+    float,
+    typer.Option("--patience-s", min=0, max=86_400, help="How long nodes, workers or store may be away in one go."),
 ]
 PATIENCE_S = 300.0
 
@@ -38,6 +52,7 @@ def run(
     via: Via = "link",
     edge: EdgeUrl = EDGE_URL,
     token_file: TokenFile = None,
+    ray_address: RayAddress = None,
     store: StoreUrl = None,
     data: DataPath = DATA,
     weights: WeightsPath = None,
@@ -48,7 +63,7 @@ def run(
     from cli.sweeping import Place, run_spec
     from experiments.sweeps.spec import read_spec
 
-    place = Place(via, edge, token_file, data, weights, parallel, patience_s)
+    place = Place(via, edge, token_file, data, weights, parallel, patience_s, ray_address)
     run_spec(lambda: read_spec(spec), store, place)
 
 
@@ -58,6 +73,7 @@ def resume(
     via: Via = "link",
     edge: EdgeUrl = EDGE_URL,
     token_file: TokenFile = None,
+    ray_address: RayAddress = None,
     store: StoreUrl = None,
     data: DataPath = DATA,
     weights: WeightsPath = None,
@@ -67,7 +83,7 @@ def resume(
     """Go on with a sweep that was interrupted or cancelled."""
     from cli.sweeping import Place, resume_sweep
 
-    resume_sweep(sweep_id, store, Place(via, edge, token_file, data, weights, parallel, patience_s))
+    resume_sweep(sweep_id, store, Place(via, edge, token_file, data, weights, parallel, patience_s, ray_address))
 
 
 @sweep.command("list")

@@ -21,6 +21,7 @@ from experiments.sweeps.http_engine import DEFAULT_PARALLEL
 from experiments.sweeps.link_engine import LinkEngine
 from experiments.sweeps.material import Material, gather
 from experiments.sweeps.means import Edge
+from experiments.sweeps.on_ray import ClusterError, ray_engine
 from experiments.sweeps.record import Record
 from experiments.sweeps.run import Limits, SweepRun
 from experiments.sweeps.spec import Spec, SpecError
@@ -36,13 +37,14 @@ _GOES_ON = "what is finished is kept, and the same command goes on"
 class Place:
     """Where a sweep is computed."""
 
-    via: Literal["link", "http"]
+    via: Literal["link", "http", "ray"]
     edge: str
     token_file: Path | None
     data: Path
     weights: Path | None
     parallel: int | None
     patience_s: float
+    ray_address: str | None = None
 
     @property
     def limits(self) -> Limits:
@@ -90,6 +92,12 @@ async def _engine(material: Material, place: Place, progress: SweepingProgress) 
         with closing(LinkEngine(material.spec.profile, place.weights or WEIGHTS_FOLDER, workers)) as link:
             yield link, CPU_ARITHMETIC
         return
+    if place.via == "ray":
+        with ray_engine(
+            place.ray_address, material, place.weights, place.parallel, place.patience_s, progress.notice
+        ) as cluster:
+            yield cluster, CPU_ARITHMETIC
+        return
     parallel = place.parallel or DEFAULT_PARALLEL
     edge = Edge(place.edge, read_token(place.token_file))
     async with nodes_engine(edge, material, place.limits, progress.notice, parallel) as found:
@@ -99,7 +107,7 @@ async def _engine(material: Material, place: Place, progress: SweepingProgress) 
 def _finished(measuring: Coroutine[Any, Any, KeptSweep]) -> KeptSweep:
     try:
         return asyncio.run(measuring)
-    except (SpecError, DataSetMissingError, WeightsError) as error:
+    except (ClusterError, SpecError, DataSetMissingError, WeightsError) as error:
         raise CommandError(str(error)) from None
     except (EngineError, StoreUnavailableError) as error:
         raise CommandError(f"{error}; {_GOES_ON}") from None

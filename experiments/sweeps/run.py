@@ -40,6 +40,7 @@ class SweepRun:
         self._record, self._images = record, images
         self._store, self._engine, self._listener, self._limits = store, engine, listener, limits
         self._patience = Patience("store", limits.patience_s, listener.notice)
+        self._last: tuple[int, LabelledImages] | None = None
 
     async def run(self, *, afresh: bool = True) -> SweepTally:
         """Until the sweep is complete, or somebody cancels it. Raises EngineError, StoreUnavailableError.
@@ -101,9 +102,10 @@ class SweepRun:
         return bool(running)
 
     def _task(self, unit: Unit) -> Task:
-        rows = self._record.chunk_rows(unit.chunk)
-        images = self._images.select(np.arange(rows.start, rows.stop))
-        return Task(self._record.spec.profile, self._record.points[unit.point], unit.seed, images)
+        if self._last is None or self._last[0] != unit.chunk:  # the units of a chunk share its images
+            rows = self._record.chunk_rows(unit.chunk)
+            self._last = unit.chunk, self._images.select(np.arange(rows.start, rows.stop))
+        return Task(self._record.spec.profile, self._record.points[unit.point], unit.seed, self._last[1])
 
     def _take(self, tally: SweepTally, unit: Unit, result: UnitResult, *, computed: bool) -> None:
         tally.add(unit.name, result)
