@@ -50,9 +50,9 @@ def test_running_nodes_are_measured_where_they_are(toy_folder: Path, tmp_path: P
         assert "session is left out: the store of nodes that were running cannot be read" in done.stdout
         line = complaint(spikelink("single", *shared))
         assert line.startswith("spikelink: the edge serves other weights of resnet18, ")  # than the project's own
-        with Meter(NodesUnderTest(urls)) as meter:
+        with Meter(NodesUnderTest(urls)) as meter, Client(urls["edge"]) as client:
             before = meter.read()
-            Client(urls["edge"]).classify(png(toy_images(1)[0]))
+            client.classify(png(toy_images(1)[0]))
             after = meter.read()
         assert after.cpu_ms_since(before, 1).keys() == {"client"}  # of processes that are not ours nothing is known
         assert after.compute_ms_since(before).keys() == {"edge", "cloud"}
