@@ -68,7 +68,7 @@ async def body_of(request: Request) -> bytes:
     return await request.body()
 
 
-def _deadline(request: Request) -> Deadline:
+async def _deadline(request: Request) -> Deadline:
     try:
         left_ms = read_number(request.headers, DEADLINE_MS, DEADLINE_ADAPTER)
     except FrameFormatError as error:
@@ -76,7 +76,7 @@ def _deadline(request: Request) -> Deadline:
     return Deadline.after(_DEFAULT_DEADLINE_S if left_ms is None else left_ms / 1000)
 
 
-def _request_id(request: Request) -> str:
+async def _request_id(request: Request) -> str:
     name: str = request.scope["spikelink.request_id"]
     return name
 
