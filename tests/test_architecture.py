@@ -132,8 +132,8 @@ def test_ray_is_an_extra() -> None:
     """Only what `--engine ray` asks for imports it, and when the command line's sweeps load, nothing does."""
     users = {module_of(path) for path in sources(*PACKAGES) if any(covers("ray", name) for name in all_imports(path))}
     assert users == {"experiments.sweeps.on_ray", "experiments.sweeps.ray_engine"}
-    code = "import sys, cli.sweeping; print('ray' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    command = [sys.executable, "-c", "import sys, cli.sweeping; print('ray' in sys.modules)"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout.strip() == "False", run.stdout + run.stderr
 
 
