@@ -129,6 +129,15 @@ def test_channel_needs_numpy_alone() -> None:
         assert outside <= CHANNEL_MAY_USE.get(module_of(path), set()), path.relative_to(ROOT)
 
 
+def test_ray_is_an_extra() -> None:
+    """Only what `--engine ray` asks for imports it, and when the command line's sweeps load, nothing does."""
+    users = {module_of(path) for path in sources(*PACKAGES) if any(covers("ray", name) for name in all_imports(path))}
+    assert users == {"experiments.sweeps.on_ray", "experiments.sweeps.ray_engine"}
+    command = [sys.executable, "-c", "import sys, cli.sweeping; print('ray' in sys.modules)"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert run.stdout.strip() == "False", run.stdout + run.stderr
+
+
 def test_nobody_imports_the_tests() -> None:
     tests = {path.stem for path in sources("tests")}
     for path in sources(*PACKAGES):

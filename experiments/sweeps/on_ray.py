@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 #: Images on their way, some hundred kilobytes a unit.
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _LISTENS_S: Final = 5.0
-#: Some of Ray's processes outlive a head that was killed; this is more than the engine waits for it.
-_AGENTS_STAY_S: Final = 20
 
 
 class ClusterError(Exception):
@@ -80,7 +78,6 @@ def _prepare_environment(address: str | None) -> None:
     if address is None:
         if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")):
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_AGENTS_STAY_S))
     else:
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")  # a second each, where the token is another
     if address is None or address.startswith(("127.", "localhost:", "[::1]:")):

@@ -26,7 +26,7 @@ AHEAD: Final = 8
 #: Deaths of one unit's workers, or of workers at their start in a row, that are no longer chance.
 _DEATHS: Final = 3
 _PAUSE_S: Final = 1.0
-#: Of a head that is away; later, after 20 s or 60 s, Ray ends this process with a message of its own.
+#: Of a head that is away; after 60 s Ray ends this process, with a message of its own.
 _LONGEST_AWAY_S: Final = 15.0
 #: A worker loads PyTorch first.
 _START_S: Final = 30.0
