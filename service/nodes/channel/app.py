@@ -17,6 +17,7 @@ from service.errors import (
     SessionConflict,
     SessionGone,
     TooLarge,
+    TooSlow,
     Unprocessable,
     Unreadable,
     UnsupportedMedia,
@@ -95,7 +96,16 @@ def create_channel(settings: ChannelSettings) -> FastAPI:
 def _add_frame_routes(app: FastAPI, state: NodeState, relay: Relay) -> None:
     # The cloud's among them, which are handed on as they are.
     refusals = documented(
-        BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut
+        BadFrame,
+        SessionConflict,
+        SessionGone,
+        TooLarge,
+        TooSlow,
+        Unprocessable,
+        Busy,
+        PeerFailed,
+        NotReady,
+        PeerTimedOut,
     )
 
     @app.post(
@@ -140,7 +150,7 @@ def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
         "/v1/links/{name}",
         tags=["links"],
         summary="Change a link",
-        responses={**missing, **documented(Unreadable, TooLarge)},
+        responses={**missing, **documented(Unreadable, TooLarge, TooSlow)},
         dependencies=guarded,
     )
     async def change_link(name: str, change: LinkChange) -> LinkCounters:

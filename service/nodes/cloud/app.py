@@ -20,6 +20,7 @@ from service.errors import (
     SessionConflict,
     SessionGone,
     TooLarge,
+    TooSlow,
     Unprocessable,
     UnsupportedMedia,
     documented,
@@ -107,7 +108,9 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
-    refusals = documented(BadFrame, SessionConflict, SessionGone, TooLarge, Unprocessable, Busy, NotReady, PeerTimedOut)
+    refusals = documented(
+        BadFrame, SessionConflict, SessionGone, TooLarge, TooSlow, Unprocessable, Busy, NotReady, PeerTimedOut
+    )
     own = (
         header(CROSSOVER, BER_ADAPTER.json_schema(), 0.1, required=True),
         header(DEADLINE_MS, DEADLINE_ADAPTER.json_schema(), 5000),

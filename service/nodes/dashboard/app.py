@@ -18,6 +18,7 @@ from service.errors import (
     PeerFailed,
     PeerTimedOut,
     TooLarge,
+    TooSlow,
     Unauthorized,
     Unprocessable,
     Unreadable,
@@ -155,14 +156,16 @@ def _looking(node: Dashboard) -> APIRouter:
 def _doing(node: Dashboard) -> APIRouter:
     router = APIRouter(tags=["passed on"])
     admins = [Depends(only_for_admin(node.settings.admin_bearer()))]
-    refusals = documented(Unreadable, Unauthorized, NotFound, TooLarge, Unprocessable, PeerFailed, PeerTimedOut)
+    refusals = documented(
+        Unreadable, Unauthorized, NotFound, TooLarge, TooSlow, Unprocessable, PeerFailed, PeerTimedOut
+    )
 
     @router.post(
         "/v1/classify",
         summary="Passed on to the edge",
         responses={
             200: {"description": "What the edge answers", "content": {"application/json": {}, EVENT_STREAM: {}}},
-            **documented(TooLarge, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut),
+            **documented(TooLarge, TooSlow, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut),
         },
         openapi_extra=binary_body(*IMAGE_TYPES),
     )

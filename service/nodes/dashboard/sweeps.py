@@ -15,6 +15,7 @@ from service.errors import (
     PeerFailed,
     Refusal,
     TooLarge,
+    TooSlow,
     Unauthorized,
     Unprocessable,
     Unreadable,
@@ -91,7 +92,7 @@ def looking(desk: SweepDesk) -> APIRouter:
 
 def doing(desk: SweepDesk, state: NodeState, admin: str | None) -> APIRouter:
     """What needs the admin token where one is set."""
-    refusals = documented(Unreadable, Unauthorized, TooLarge, Unprocessable, Busy, PeerFailed, NotReady)
+    refusals = documented(Unreadable, Unauthorized, TooLarge, TooSlow, Unprocessable, Busy, PeerFailed, NotReady)
     router = APIRouter(
         prefix="/v1/sweeps", tags=["sweeps"], responses=refusals, dependencies=[Depends(only_for_admin(admin))]
     )

@@ -22,6 +22,7 @@ from service.errors import (
     PeerFailed,
     PeerTimedOut,
     TooLarge,
+    TooSlow,
     Unprocessable,
     Unreadable,
     UnsupportedMedia,
@@ -129,7 +130,7 @@ def _limited(settings: EdgeSettings) -> Limited | None:
 
 
 def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
-    refusals = documented(TooLarge, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut)
+    refusals = documented(TooLarge, TooSlow, UnsupportedMedia, Unprocessable, Busy, PeerFailed, NotReady, PeerTimedOut)
 
     @app.post(
         "/v1/classify",
