@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The committed results that the page draws behind what is measured live.
 
-The files are copies of ``docs/results/*-test.json``, which is no part of an installed package; a test keeps them equal.
+Those of the default profile: copies of files in ``docs/results``, which is no part of an installed package; a test
+keeps them equal.
 """
 
 import json
