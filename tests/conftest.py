@@ -17,15 +17,6 @@ settings.register_profile("spikelink", derandomize=True, deadline=None, database
 settings.load_profile("spikelink")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs in one process where there are several (pytest-xdist): a file, whose tests share nodes, and all that
-    needs the Docker engine, whose images are built once."""
-    for item in items:
-        group = "containers" if item.get_closest_marker("containers") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder with a random resnet18 (tests/toy.py), made once per run; read it, do not change it."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers for tests: is there an engine, the images of this tree, compose projects that are always removed."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 
 import numpy as np
@@ -103,12 +105,14 @@ def until(what: str, holds: Callable[[], bool], deadline_s: float) -> None:
 
 @cache
 def build_images() -> None:
-    """Both images from this tree, once a run."""
+    """Both images from this tree, once a run; where several processes test, one after the other, from its cache."""
     torch_index = os.environ.get("TORCH_INDEX_URL", "")
-    for image, dockerfile in DOCKERFILES.items():
-        arguments = ("--build-arg", f"TORCH_INDEX_URL={torch_index}") if image == MODEL_IMAGE else ()
-        command = ("docker", "build", "--network=host", *arguments, "--file", dockerfile, "--tag", image, ".")
-        run(*command, timeout_s=_BUILD_S)
+    with (Path(gettempdir()) / "spikelink-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for image, dockerfile in DOCKERFILES.items():
+            arguments = ("--build-arg", f"TORCH_INDEX_URL={torch_index}") if image == MODEL_IMAGE else ()
+            command = ("docker", "build", "--network=host", *arguments, "--file", dockerfile, "--tag", image, ".")
+            run(*command, timeout_s=_BUILD_S)
 
 
 def in_image(image: str, code: str) -> str:

@@ -130,7 +130,7 @@ def head() -> Iterator[Head]:
 
 
 def middle(bench: Bench, store: str, process: "subprocess.Popen[str]", said: Path) -> None:
-    until(lambda: bench.finished(store) >= 4 or process.poll() is not None, "the first units")
+    until(lambda: bench.finished(store) >= 4 or process.poll() is not None, "the first units", 180)
     assert process.poll() is None, said.read_text()
     assert bench.finished(store) < UNITS
 

@@ -28,8 +28,8 @@ _DEATHS: Final = 3
 _PAUSE_S: Final = 1.0
 #: Of a head that is away; after 60 s Ray ends this process, with a message of its own.
 _LONGEST_AWAY_S: Final = 15.0
-#: A worker loads PyTorch first.
-_START_S: Final = 30.0
+#: A worker loads PyTorch first, which takes its time on a busy machine.
+_START_S: Final = 120.0
 
 
 class RayEngine:
