@@ -29,6 +29,9 @@ def reproduce(
     seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = 5,
     images: Annotated[int | None, typer.Option(min=1, help="Only so many images of each split, to try it out.")] = None,
     ldpc: Annotated[bool, typer.Option("--ldpc/--no-ldpc", help="The LDPC baseline, which takes longest.")] = True,
+    baseline_seeds: Annotated[
+        int | None, typer.Option(min=1, help="Of the seeds, how many the 1-bit CNN meets; all unless given.")
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
     runs: RunsPath = RUNS,
@@ -54,7 +57,7 @@ def reproduce(
         where = device.resolved()
         spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
         chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results")
-        _measure(Options(spec, data, *chosen, images, images, ldpc), sample_only)
+        _measure(Options(spec, data, *chosen, images, images, ldpc, baseline_seeds), sample_only)
     if not sample_only:
         _draw(docs)
 

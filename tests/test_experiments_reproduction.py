@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The statistics behind figures and tables, each against a count by hand."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from experiments.reproduction.decisions import area
 from experiments.reproduction.energy import session
 from experiments.reproduction.gaps import interpolated
 from experiments.reproduction.operations import OperationCounter
+from experiments.reproduction.reproduce import Options, _baselines
 from experiments.reproduction.resampling import Resampler, interval
 from experiments.reproduction.sample import MADE_UP_IMAGES, Sampler, differences, made_up_images
 from models.systems import SYSTEMS
+from models.weights import WEIGHTS_FOLDER
 
 BITS = (2048, 2560, 3072, 3584, 4096)
 
@@ -123,3 +126,11 @@ def test_the_sample_repeats_and_tells_other_labels_and_noise_apart(toy_folder: P
     assert differences(figures, sampler.figures(images)) == []
     flipped = LabelledImages(images.images_NCHW[:, :, ::-1].copy(), images.labels_N)
     assert differences(sampler.figures(flipped), figures)
+
+
+@pytest.mark.parametrize(("given", "cnn"), [(None, (0, 1, 2)), (2, (0, 1))])
+def test_baselines_meet_the_first_noise_seeds(given: int | None, cnn: tuple[int, ...], tmp_path: Path) -> None:
+    spec = Spec("resnet18", WEIGHTS_FOLDER)
+    options = Options(spec, tmp_path, (0.0, 0.1), (0, 1, 2), 1, tmp_path, tmp_path, baseline_seeds=given)
+    assert dict(_baselines(options)) == {"snn-sc-ldpc-harq": (0,), "cnn-1bit": cnn}
+    assert dict(_baselines(replace(options, ldpc=False))) == {"cnn-1bit": cnn}

@@ -37,7 +37,10 @@ _VALIDATION_SEEDS: Final = 2
 
 @dataclass(frozen=True)
 class Options:
-    """What to reproduce. ``images`` and ``validation_images`` are all unless given, else the first by id."""
+    """What to reproduce. ``images`` and ``validation_images`` are all unless given, else the first by id.
+
+    ``baseline_seeds``: baselines on codecs of their own meet the first so many noise seeds, all unless given.
+    """
 
     spec: Spec
     data: Path
@@ -49,6 +52,7 @@ class Options:
     images: int | None = None
     validation_images: int | None = None
     ldpc: bool = True
+    baseline_seeds: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -93,7 +97,7 @@ def _baselines(options: Options) -> list[tuple[str, tuple[int, ...]]]:
         if not other or lacks(system, manifest):
             continue
         if system.stop is not StopRule.CRC:
-            found.append((name, options.seeds))
+            found.append((name, options.seeds[: options.baseline_seeds]))
         elif options.ldpc:
             found.append((name, options.seeds[:1]))
     return found
