@@ -16,7 +16,7 @@ from cli.sweeping_progress import SweepingProgress
 from cli.sweeps_kept import KeptSweep, find, opened
 from cli.terminal import output
 from experiments.data.cifar100 import DataSetMissingError
-from experiments.sweeps.engine import CPU_ARITHMETIC, Engine, EngineError
+from experiments.sweeps.engine import Engine, EngineError, cpu_arithmetic
 from experiments.sweeps.http_engine import DEFAULT_PARALLEL
 from experiments.sweeps.link_engine import LinkEngine
 from experiments.sweeps.material import Material, gather
@@ -90,13 +90,13 @@ async def _engine(material: Material, place: Place, progress: SweepingProgress) 
     if place.via == "link":
         workers = count_workers(place.parallel, "cpu")
         with closing(LinkEngine(material.spec.profile, place.weights or WEIGHTS_FOLDER, workers)) as link:
-            yield link, CPU_ARITHMETIC
+            yield link, cpu_arithmetic(material.spec.profile)
         return
     if place.via == "ray":
         with ray_engine(
             place.ray_address, material, place.weights, place.parallel, place.patience_s, progress.notice
         ) as cluster:
-            yield cluster, CPU_ARITHMETIC
+            yield cluster, cpu_arithmetic(material.spec.profile)
         return
     parallel = place.parallel or DEFAULT_PARALLEL
     edge = Edge(place.edge, read_token(place.token_file))

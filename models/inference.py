@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one way to run a network outside training: padded to whole tiles, so that the batch does not show in the result.
 
-Shapes   B batch, padded with zero rows to a multiple of ``tile``, and run in pieces of ``piece_rows``.
+Shapes   B batch, padded with zero rows to a multiple of ``tile``, and run in pieces of ``CPU_PIECE_ROWS``.
 Units    tile and pieces in rows.
 Math     none
 Source   measured here: a batch of 1 and a batch of 64 take different kernels, differ in the last bits, and a neuron
-         at its threshold then fires or does not.
+         at its threshold then fires or does not. How many rows a tile needs depends on the networks: profiles say it
+         of their backbone, codecs of theirs (docs/decisions/0002).
 Differs  ``tile = 1`` turns the padding off, for lowest latency; results then depend on the batch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
-DEFAULT_TILE: Final = 16
+#: Enough for all networks measured here.
+SAFE_TILE: Final = 16
 #: Rows at a time on a CPU: their maps fit its cache; 128 at a time take half as long again (docs/decisions/0013).
 CPU_PIECE_ROWS: Final = 32
 
@@ -31,7 +33,11 @@ class Inference:
 
     device: torch.device
     bf16: bool = False
-    tile: int = DEFAULT_TILE
+    tile: int = SAFE_TILE
+
+    def at_least(self, tile: int) -> Self:
+        """The same with a larger tile, for networks that need one; where padding is off, it stays off."""
+        return self if self.tile == 1 or self.tile >= tile else replace(self, tile=tile)
 
     def run(self, function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Call ``function`` on the padded inputs and cut its outputs back to the batch.
@@ -56,6 +62,15 @@ class Inference:
         x = x.to(self.device)
         rows = -x.shape[0] % self.tile
         return x if rows == 0 else torch.cat((x, x.new_zeros(rows, *x.shape[1:])))
+
+
+def aligned_threads(available: int) -> int:
+    """The largest power of two of at most so many threads.
+
+    An elementwise operation is cut between threads; other numbers cut inside a vector of the processor, whose rest is
+    computed by other instructions: then the batch shows in the last bits, whatever the tile (docs/decisions/0002).
+    """
+    return 1 << (available.bit_length() - 1)
 
 
 def choose_device(name: str) -> torch.device:

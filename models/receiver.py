@@ -75,7 +75,7 @@ class Receiver:
         self._networks = networks.to(inference.device)
         self._inference = inference
         self._codecs = {
-            name: codec.cloud(inference, *(networks[part] for part in codec.cloud_parts))
+            name: codec.cloud(inference.at_least(codec.tile), *(networks[part] for part in codec.cloud_parts))
             for name, codec in CODECS.items()
             if codec.cloud_parts.keys() <= networks.keys()
         }

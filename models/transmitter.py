@@ -43,7 +43,7 @@ class Transmitter:
         self._networks = networks.to(inference.device)
         self._inference = inference
         self._codecs = {
-            name: codec.edge(inference, *(networks[part] for part in codec.edge_parts))
+            name: codec.edge(inference.at_least(codec.tile), *(networks[part] for part in codec.edge_parts))
             for name, codec in CODECS.items()
             if codec.edge_parts.keys() <= networks.keys()
         }

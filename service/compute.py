@@ -24,14 +24,17 @@ class ComputeQueue:
     that there are as many as can share a pass.
     """
 
-    def __init__(self, settings: ComputeSettings, inference: Inference, metrics: Metrics) -> None:
+    def __init__(self, settings: ComputeSettings, metrics: Metrics) -> None:
         self._max_waiting, self._waiting = settings.max_waiting, 0
         self._executor = ThreadPoolExecutor(settings.stack_rows, thread_name_prefix="compute")
         limits = Limits(settings.stack_rows, settings.stack_delay_ms / 1000)
-        self._passes = PassQueue(inference, limits, metrics)
-        self.inference = StackedInference.over(inference, self._passes)
+        self._passes = PassQueue(limits, metrics)
         self._depth = metrics.gauge("compute_waiting", "Computations that wait or run")
         self._seconds = metrics.histogram("compute_seconds", "Time of one computation, waiting included")
+
+    def stacked(self, inference: Inference) -> StackedInference:
+        """Inference whose passes are run here."""
+        return StackedInference.over(inference, self._passes)
 
     def check_room(self) -> None:
         """Asked once a session, before anything of it is computed: what was begun is not turned away in the middle.

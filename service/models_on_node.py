@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from models.allocator import keep_freed_memory
-from models.inference import Inference, choose_device
+from models.inference import Inference, aligned_threads, choose_device
 from models.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from models.systems import SYSTEMS, System
 from models.weights import WEIGHTS_FOLDER, Manifest, WeightsError, available_profiles, available_systems, lacks
@@ -20,10 +20,11 @@ from service.wire import NodeInfo, ProfileInfo
 
 @dataclass(frozen=True)
 class ServedProfile:
-    """A profile and the manifest of its weights."""
+    """A profile, the manifest of its weights, and how its networks run."""
 
     profile: Profile
     manifest: Manifest
+    inference: Inference
 
     @property
     def name(self) -> str:
@@ -43,10 +44,9 @@ class ServedProfile:
 
 @dataclass(frozen=True)
 class ServedProfiles:
-    """The profiles that a node serves (those that have weights), and how their networks run."""
+    """The profiles that a node serves: those that have weights."""
 
     folder: Path
-    inference: Inference
     by_name: Mapping[str, ServedProfile]
 
     def get(self, name: str | None) -> ServedProfile:
@@ -67,28 +67,26 @@ def served_profiles(settings: ComputeSettings) -> ServedProfiles:
     """Raises WeightsError where no profile has weights, ValueError where the device is not there."""
     folder = settings.weights or WEIGHTS_FOLDER
     keep_freed_memory()
-    if settings.torch_threads:
-        torch.set_num_threads(settings.torch_threads)
-    inference = Inference(choose_device(settings.device), settings.bf16, settings.tile)
-    by_name = {
-        name: ServedProfile(PROFILES[name], manifest)
-        for name, manifest in available_profiles(folder).items()
-        if manifest is not None
-    }
+    torch.set_num_threads(settings.torch_threads or aligned_threads(torch.get_num_threads()))
+    device, by_name = choose_device(settings.device), {}
+    for name, manifest in available_profiles(folder).items():
+        if manifest is not None:
+            inference = Inference(device, settings.bf16, settings.tile or PROFILES[name].tile)
+            by_name[name] = ServedProfile(PROFILES[name], manifest, inference)
     if not by_name:
         raise WeightsError(f"no profile has weights in {folder}")
-    return ServedProfiles(folder, inference, by_name)
+    return ServedProfiles(folder, by_name)
 
 
 def model_info(role: str, served: ServedProfiles, *, store: str | None = None, durable: bool | None = None) -> NodeInfo:
     """``/v1/info`` of a node that runs networks."""
+    inference = next(iter(served.by_name.values())).inference  # device and precision are those of all
     details = {
         "profiles": tuple(_profile_info(name, served.by_name.get(name)) for name in PROFILES),
         "systems": tuple(SYSTEMS),
-        "device": str(served.inference.device),
-        "dtype": "bfloat16" if served.inference.bf16 else "float32",
+        "device": str(inference.device),
+        "dtype": "bfloat16" if inference.bf16 else "float32",
         "torch_threads": torch.get_num_threads(),
-        "tile": served.inference.tile,
         "store": store,
         "durable": durable,
     }
@@ -105,4 +103,5 @@ def _profile_info(name: str, served: ServedProfile | None) -> ProfileInfo:
         weights_sha256=manifest.weights_sha256,
         thresholds=manifest.thresholds,
         systems=available_systems(manifest),
+        tile=served.inference.tile,
     )

@@ -81,8 +81,13 @@ class ComputeSettings(NodeSettings):
     weights: Path | None = Field(None, description="folder of the weights; the project's own unless given")
     device: Literal["cpu", "cuda", "auto"] = Field("auto", description="where networks run")
     bf16: bool = Field(False, description="bfloat16 autocast; membranes stay float32")
-    tile: int = Field(16, ge=1, le=256, description="batches are padded to its multiple; 1 turns padding off")
-    torch_threads: int = Field(0, ge=0, le=256, description="CPU threads of PyTorch; 0 leaves its own choice")
+    tile: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="batches are padded to its multiple, the profile's own unless given; 1: no padding",
+    )
+    torch_threads: int = Field(0, ge=0, le=256, description="CPU threads of PyTorch; 0 takes a power of two")
     max_waiting: int = Field(256, ge=1, le=100_000, description="computations under way before new work gets a 429")
     stack_rows: int = Field(64, ge=1, le=1024, description="images of several sessions that share a pass")
     stack_delay_ms: float = Field(0.0, ge=0, le=1000, description="how long a pass waits for others to share it")

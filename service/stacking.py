@@ -20,8 +20,8 @@ from models.inference import Function, Inference
 from service.telemetry import Metrics
 
 Outputs = tuple[Tensor, ...]
-#: What must agree for passes to be stacked: the function, and shape and type of each input beside the batch.
-Kind = tuple[Function, tuple[tuple[torch.Size, torch.dtype], ...]]
+#: What must agree for passes to be stacked: how they run, the function, shape and type of each input beside the batch.
+Kind = tuple[Inference, Function, tuple[tuple[torch.Size, torch.dtype], ...]]
 
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -51,8 +51,8 @@ class _Pass:
 class PassQueue:
     """One thread that runs passes, the first to come first, each with those of its kind that wait with it."""
 
-    def __init__(self, inference: Inference, limits: Limits, metrics: Metrics) -> None:
-        self._inference, self._limits = inference, limits
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
         self._waiting: deque[_Pass] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -61,9 +61,9 @@ class PassQueue:
         self._thread = threading.Thread(target=self._serve, name="passes", daemon=True)
         self._thread.start()
 
-    def run(self, function: Function, inputs: Sequence[Tensor]) -> Outputs:
+    def run(self, inference: Inference, function: Function, inputs: Sequence[Tensor]) -> Outputs:
         """The outputs of a pass; blocks until they are there. Raises what the function raises."""
-        kind = (function, tuple((x.shape[1:], x.dtype) for x in inputs))
+        kind = (inference, function, tuple((x.shape[1:], x.dtype) for x in inputs))
         waiting = _Pass(kind, inputs, time.monotonic())
         with self._changed:
             if self._closed:
@@ -124,11 +124,11 @@ class PassQueue:
             done.outputs.set_result(outputs)
 
     def _outputs(self, stack: list[_Pass]) -> list[Outputs]:
-        function = stack[0].kind[0]
+        inference, function, _ = stack[0].kind
         if len(stack) == 1:
-            return [self._inference.run(function, *stack[0].inputs)]
+            return [inference.run(function, *stack[0].inputs)]
         inputs = (torch.cat(parts) for parts in zip(*(one.inputs for one in stack), strict=True))
-        joined = self._inference.run(function, *inputs)
+        joined = inference.run(function, *inputs)
         rows = [one.rows for one in stack]
         # Copies: a view would keep the rows of all the others alive for as long as one session lasts.
         shares = (torch.split(x, rows) for x in joined)
@@ -146,4 +146,4 @@ class StackedInference(Inference):
         return cls(inference.device, inference.bf16, inference.tile, passes=passes)
 
     def run(self, function: Function, *inputs: Tensor) -> Outputs:
-        return self.passes.run(function, inputs)
+        return self.passes.run(Inference(self.device, self.bf16, self.tile), function, inputs)

@@ -129,7 +129,7 @@ class FakeNode:
         profiles = (resnet18, ProfileInfo(name="resnet50", available=False))
         store = "sqlite" if self.role == "cloud" else None
         return NodeInfo(
-            role=self.role, version="0.1.0", pid=os.getpid(), profiles=profiles, device="cpu", dtype="float32", tile=16,
+            role=self.role, version="0.1.0", pid=os.getpid(), profiles=profiles, device="cpu", dtype="float32",
             store=store,
         )  # fmt: skip  # as the real ones say it
 

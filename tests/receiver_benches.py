@@ -105,9 +105,10 @@ class CoreReplica:
     def __init__(self, oracle: Oracle, primary: SessionStore, clock: ManualClock) -> None:
         self.primary, self.cache = primary, StateCache(2**30, TTL_S, clock=clock)
         self.store = ResilientStore(primary, clock=clock)
-        self.queue = ComputeQueue(SETTINGS, Inference(choose_device("cpu"), tile=TILE), Metrics())
-        served = ServedProfile(PROFILE, read_manifest(PROFILE.name, oracle.folder))
-        engine = Engine(served, Receiver(oracle.networks, self.queue.inference), self.cache)
+        self.queue = ComputeQueue(SETTINGS, Metrics())
+        inference = Inference(choose_device("cpu"), tile=TILE)
+        served = ServedProfile(PROFILE, read_manifest(PROFILE.name, oracle.folder), inference)
+        engine = Engine(served, Receiver(oracle.networks, self.queue.stacked(inference)), self.cache)
         self.sessions = Sessions({PROFILE.name: engine}, self.store, self.queue, Limits(1000, TTL_S))
 
     async def reply(self, event: Event) -> Reply:

@@ -12,7 +12,7 @@ from edge_line import Line
 from nodes import running_dashboard, until
 from sweeps import Heard
 
-from experiments.sweeps.engine import CPU_ARITHMETIC
+from experiments.sweeps.engine import cpu_arithmetic
 from experiments.sweeps.link_engine import LinkEngine
 from experiments.sweeps.material import gather
 from experiments.sweeps.run import SweepRun
@@ -75,7 +75,7 @@ class Bench:
 def in_process(spec: dict[str, object], data: Path, weights: Path, folder: Path) -> SweepTally:
     """A sweep by the in-process link, kept in a folder."""
     material = gather(spec_of(spec), data, weights)
-    record = material.record(CPU_ARITHMETIC)
+    record = material.record(cpu_arithmetic("resnet18"))
 
     async def run() -> SweepTally:
         store, engine = SqliteSweepStore(folder / "link.sqlite3"), LinkEngine("resnet18", weights, 1)

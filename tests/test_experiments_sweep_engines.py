@@ -17,7 +17,7 @@ from cli.processes import Nodes, Ports
 from client import Client
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
-from experiments.sweeps.engine import CPU_ARITHMETIC, Engine, EngineError, Task
+from experiments.sweeps.engine import Engine, EngineError, Task, cpu_arithmetic
 from experiments.sweeps.export import as_json
 from experiments.sweeps.http_engine import HttpEngine
 from experiments.sweeps.images import load_images
@@ -115,7 +115,7 @@ def test_http_and_link_give_the_same(
     workers: int,
 ) -> None:  # fmt: skip  # one line less
     manifest, labelled = read_manifest("resnet18", toy_folder), load_images(spec.images, images)
-    record = resolve(spec, manifest, labelled, CPU_ARITHMETIC)
+    record = resolve(spec, manifest, labelled, cpu_arithmetic("resnet18"))
     with closing(LinkEngine("resnet18", toy_folder, workers)) as link:
         found = results(record, labelled, link, tmp_path)
     assert found == over_the_nodes

@@ -14,7 +14,7 @@ from toy_cifar import write_toy_test_set
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.png import png
 from experiments.data.split import image_id
-from experiments.sweeps.engine import CPU_ARITHMETIC
+from experiments.sweeps.engine import cpu_arithmetic
 from experiments.sweeps.images import load_images
 from experiments.sweeps.record import Point, Record
 from experiments.sweeps.resolve import difference, resolve
@@ -39,12 +39,12 @@ def written(folder: Path, text: str) -> Path:
 
 def resolved(folder: Path, text: str, weights: Path) -> Record:
     spec = read_spec(written(folder, text))
-    return resolve(spec, read_manifest(spec.profile, weights), sorted_images(5), CPU_ARITHMETIC)
+    return resolve(spec, read_manifest(spec.profile, weights), sorted_images(5), cpu_arithmetic("resnet18"))
 
 
 def test_the_example_is_one(toy_folder: Path) -> None:
     spec = read_spec(EXAMPLE)
-    record = resolve(spec, read_manifest("resnet18", toy_folder), sorted_images(5), CPU_ARITHMETIC)
+    record = resolve(spec, read_manifest("resnet18", toy_folder), sorted_images(5), cpu_arithmetic("resnet18"))
     assert len(record.points) == 7 * (3 + 1 + 2) + 1
     assert spec.images.count == 1000
     assert Record.from_bytes(record.to_bytes()) == record
@@ -136,7 +136,7 @@ def test_a_system_without_its_weights(toy_folder: Path, tmp_path: Path) -> None:
     parts = {name: part for name, part in manifest.parts.items() if not name.startswith("cnn")}
     spec = read_spec(written(tmp_path, GRID + ONE.replace("snn-sc-harq", "cnn-1bit") + "t = [1]"))
     with pytest.raises(SpecError, match=r"profile resnet18 does not serve cnn-1bit: it lacks cnn-1bit-encoder"):
-        resolve(spec, manifest.model_copy(update={"parts": parts}), sorted_images(5), CPU_ARITHMETIC)
+        resolve(spec, manifest.model_copy(update={"parts": parts}), sorted_images(5), cpu_arithmetic("resnet18"))
 
 
 def test_a_sweep_is_what_it_is_made_of(toy_folder: Path) -> None:
@@ -145,11 +145,11 @@ def test_a_sweep_is_what_it_is_made_of(toy_folder: Path) -> None:
         '{"bers": [0.1], "seeds": [1], "series": [{"system": "multi-rate", "t": [4]}], '
         '"images": {"data_set": "cifar100-test"}, "unit_images": 2}'
     )
-    record = resolve(spec, manifest, images, CPU_ARITHMETIC)
+    record = resolve(spec, manifest, images, cpu_arithmetic("resnet18"))
     units = {unit.name for unit in record.units()}
 
     def other(**changes: object) -> Record:
-        return resolve(spec.model_copy(update=changes), manifest, images, CPU_ARITHMETIC)
+        return resolve(spec.model_copy(update=changes), manifest, images, cpu_arithmetic("resnet18"))
 
     # Another name is another sweep of the same units; another way to the same images is the same sweep.
     assert other(name="x").id != record.id
@@ -159,11 +159,16 @@ def test_a_sweep_is_what_it_is_made_of(toy_folder: Path) -> None:
         assert changed.id != record.id
     # What the system does not use may change, what it uses may not.
     trained = {**manifest.parts, "prior": manifest.parts["head"]}
-    assert resolve(spec, manifest.model_copy(update={"parts": trained}), images, CPU_ARITHMETIC).id == record.id
+    assert (
+        resolve(spec, manifest.model_copy(update={"parts": trained}), images, cpu_arithmetic("resnet18")).id
+        == record.id
+    )
     tuned = manifest.model_copy(update={"parts": {**manifest.parts, "head": manifest.parts["prior"]}})
     changes = {
-        "weights": resolve(spec, tuned, images, CPU_ARITHMETIC),
-        "images": resolve(spec, manifest, LabelledImages(images.images_NCHW, images.labels_N + 1), CPU_ARITHMETIC),
+        "weights": resolve(spec, tuned, images, cpu_arithmetic("resnet18")),
+        "images": resolve(
+            spec, manifest, LabelledImages(images.images_NCHW, images.labels_N + 1), cpu_arithmetic("resnet18")
+        ),
         "cuda": resolve(spec, manifest, images, "cuda bfloat16 tile 16"),
     }
     for what, changed in changes.items():

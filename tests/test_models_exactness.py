@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Equality to the last bit whatever the batch, with the tile; what differs without it is measured, not asserted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from models.inference import Inference
 from models.link import BlockTrace, InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver, ReceiverState
-from models.systems import SYSTEMS, frame_of_round
-from models.weights import WEIGHTS_FOLDER, available_profiles, read_manifest
+from models.systems import SYSTEMS, StopRule, frame_of_round
+from models.weights import WEIGHTS_FOLDER, available_profiles, available_systems, read_manifest
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar100" / "test-00.webp"
 LARGEST = 200
@@ -61,6 +62,40 @@ def send(
 def assert_identical(one: BlockTrace, other: BlockTrace) -> None:
     assert (one.block, one.outcome, one.rounds) == (other.block, other.outcome, other.rounds)
     np.testing.assert_array_equal(one.logits_L, other.logits_L, strict=True)
+
+
+@pytest.fixture(params=[1, 2, 4])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_tile_of_a_profile_is_enough(profile: str, threads: int) -> None:
+    """All its networks: every system that it serves, alone and in company, with so many threads."""
+    manifest = available_profiles()[profile]
+    if manifest is None or "snn-sc-harq" not in manifest.thresholds:
+        pytest.skip(f"weights/{profile} is not complete yet")
+    link, count = load_link(WEIGHTS_FOLDER, profile), 19
+    images = real_images(count)
+    for system in available_systems(manifest):
+        if SYSTEMS[system].stop is StopRule.CRC:
+            continue  # its decoder has no tile (docs/decisions/0012), its networks are those of the others
+        theta = manifest.thresholds.get(system)
+        t = PROFILES[profile].max_steps if SYSTEMS[system].takes_t else None
+
+        ber = 0.0 if SYSTEMS[system].error_free else BER
+
+        def sent(rows: range, terms: tuple[Any, ...] = (system, ber, theta, t)) -> list[BlockTrace]:
+            name, ber, theta, t = terms
+            return link.run(images[rows.start : rows.stop], Request(SYSTEMS[name], ber, SEED, tuple(rows), theta, t))
+
+        whole = sent(range(count))
+        for rows in (range(1), range(17, 19), range(3, 8)):
+            for trace, expected in zip(sent(rows), whole[rows.start : rows.stop], strict=True):
+                assert_identical(trace, expected)
 
 
 @pytest.mark.parametrize("system", ["snn-sc-harq", "snn-sc-margin-harq"])

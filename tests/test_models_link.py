@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The in-process link against the hand-written loop of oracle_loop.py: same bits, flips, rounds, outcomes and logits.
 
-The loop runs in a batch of 16, as the link's tile does, so that both meet the same kernels and the same last bits;
+The loop runs in a batch of 16, a whole number of tiles, so that both meet the same kernels and the same last bits;
 where a machine's kernels still differ, a neuron at its threshold could fire in one only: MAX_DIFFERING_BITS.
 """
 

@@ -26,7 +26,7 @@ CIFAR = Path(os.environ.get("SPIKELINK_DATA", Path(__file__).resolve().parents[1
 BERS = (0.0, 0.1, 0.3)
 SEED = 20231
 IMAGES = 200
-#: Every size that a tile of 16 could treat differently; all 200 are a batch as well.
+#: Every size that a tile could treat differently; all 200 are a batch as well.
 PIECES = (1, 3, 16, 50)
 SINGLES = {"toy": 24, "trained": IMAGES}
 

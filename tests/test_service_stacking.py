@@ -50,16 +50,16 @@ class Line:
         """One pass more, which waits in the queue when this returns."""
         function = self.recorded.refused if refused else self.recorded.doubled
         before = len(self.queue._waiting)
-        self.waiting.append(self.pool.submit(self.queue.run, function, [torch.full(shape, value)]))
+        self.waiting.append(self.pool.submit(self.queue.run, PLAIN, function, [torch.full(shape, value)]))
         until(lambda: len(self.queue._waiting) == before + 1, "a pass to wait")
 
 
 @contextmanager
 def busy_line(rows: int = 64) -> Iterator[Line]:
     recorded = Recorded()
-    queue = PassQueue(PLAIN, Limits(rows, 0.0), Metrics())
+    queue = PassQueue(Limits(rows, 0.0), Metrics())
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(queue.run, recorded.doubled, [torch.ones(1, 3)])
+        first = pool.submit(queue.run, PLAIN, recorded.doubled, [torch.ones(1, 3)])
         assert recorded.begun.wait(30)
         try:
             yield Line(queue, pool, recorded)
@@ -108,11 +108,11 @@ def test_a_pass_waits_for_others_until_it_is_full() -> None:
     """The delay is longer than the test may take: only a full pass goes at once."""
     recorded = Recorded()
     recorded.go_on.set()
-    queue = PassQueue(PLAIN, Limits(3, 3600.0), Metrics())
+    queue = PassQueue(Limits(3, 3600.0), Metrics())
     with ThreadPoolExecutor(2) as pool:
         line = Line(queue, pool, recorded)
         line.submit(1, 3)
-        waiting = [line.waiting[0], pool.submit(queue.run, recorded.doubled, [torch.ones(2, 3)])]
+        waiting = [line.waiting[0], pool.submit(queue.run, PLAIN, recorded.doubled, [torch.ones(2, 3)])]
         assert [len(one.result(30)[0]) for one in waiting] == [1, 2]
     queue.close()
     assert recorded.rows == [3]
@@ -126,11 +126,11 @@ def test_what_waits_when_the_node_ends_is_still_computed() -> None:
         ending.result(30)
         assert len(line.waiting[0].result(30)[0]) == 1
         with pytest.raises(RuntimeError, match="stopped computing"):
-            line.queue.run(line.recorded.doubled, [torch.ones(1, 3)])
+            line.queue.run(PLAIN, line.recorded.doubled, [torch.ones(1, 3)])
 
 
 def test_stacked_inference_is_the_same_inference() -> None:
-    queue = PassQueue(PLAIN, Limits(8, 0.0), Metrics())
+    queue = PassQueue(Limits(8, 0.0), Metrics())
     stacked = StackedInference.over(Inference(torch.device("cpu"), bf16=True, tile=4), queue)
     assert (stacked.device, stacked.bf16, stacked.tile) == (torch.device("cpu"), True, 4)
     queue.close()

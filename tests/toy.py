@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from channel.bits import pack, unpack
 from channel.transmission import transmit
-from models.inference import DEFAULT_TILE, Inference
+from models.inference import Inference
 from models.link import InProcessLink
 from models.networks.codec import Converter, Encoder, Reconstructor
 from models.parts import ALL_CLOUD_PARTS, ALL_EDGE_PARTS, CloudNetworks, EdgeNetworks
@@ -63,10 +63,10 @@ def load_networks(folder: Path, profile: str = "resnet18") -> tuple[EdgeNetworks
     return load_edge(PROFILES[profile], manifest, folder), load_cloud(PROFILES[profile], manifest, folder)
 
 
-def load_link(folder: Path, profile: str = "resnet18", tile: int = DEFAULT_TILE) -> InProcessLink:
+def load_link(folder: Path, profile: str = "resnet18", tile: int | None = None) -> InProcessLink:
     """The in-process link over a weights folder, on the CPU."""
     edge, cloud = load_networks(folder, profile)
-    inference = Inference(torch.device("cpu"), tile=tile)
+    inference = Inference(torch.device("cpu"), tile=tile or PROFILES[profile].tile)
     return InProcessLink(PROFILES[profile], Transmitter(edge, inference), Receiver(cloud, inference))
 
 

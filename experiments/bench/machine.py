@@ -64,6 +64,11 @@ def check_weights(edge: NodeInfo, profile: str, weights_sha256: str) -> None:
         raise OtherWeightsError(f"the edge serves other weights of {profile}, {found} and not {weights_sha256[:12]}")
 
 
+def tile_of(edge: NodeInfo, profile: str) -> int:
+    """The tile of a profile that the edge serves."""
+    return next(entry.tile for entry in edge.profiles if entry.name == profile) or 1
+
+
 def setting(options: Options, weights_sha256: str, edge: NodeInfo, store: str | None) -> Setting:
     """What is sent, and how the edge computes."""
     return Setting(
@@ -78,7 +83,7 @@ def setting(options: Options, weights_sha256: str, edge: NodeInfo, store: str | 
         own_nodes=bool(options.nodes.pids),
         node_device=edge.device or "",
         dtype=edge.dtype or "",
-        tile=edge.tile or 1,
+        tile=tile_of(edge, options.profile),
         torch_threads=edge.torch_threads or 1,
         store=store,
     )

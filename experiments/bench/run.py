@@ -13,7 +13,7 @@ from experiments.bench.items import Sender, items_of
 from experiments.bench.levels import Levels
 from experiments.bench.link import Job
 from experiments.bench.load import MOST_CONNECTIONS
-from experiments.bench.machine import check_weights, cores, machine, setting
+from experiments.bench.machine import check_weights, cores, machine, setting, tile_of
 from experiments.bench.nodes import Meter
 from experiments.bench.plan import WITH_REFERENCE, Listener, Options, Scenario
 from experiments.bench.reference import layouts, throughputs
@@ -80,7 +80,7 @@ class Run:
         return not self._options.scenarios.isdisjoint(scenarios)
 
     def _job(self, edge: NodeInfo) -> Job:
-        arithmetic = (_device(edge), edge.dtype == "bfloat16", edge.tile or 1)
+        arithmetic = (_device(edge), edge.dtype == "bfloat16", tile_of(edge, self._options.profile))
         return Job(self._options.weights, self._options.profile, *arithmetic, self._items)
 
     def _store(self) -> str | None:

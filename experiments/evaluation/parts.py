@@ -41,6 +41,6 @@ class Parts:
 def load_parts(spec: Spec) -> Parts:
     """Both halves of a trained profile. Raises WeightsError, and ValueError where there is no such device."""
     profile, manifest = PROFILES[spec.profile], spec.manifest()
-    inference = Inference(choose_device(spec.device), spec.bf16)
+    inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)
     transmitter = Transmitter(load_edge(profile, manifest, spec.weights), inference)
     return Parts(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))

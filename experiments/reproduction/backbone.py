@@ -92,7 +92,7 @@ def _correct(spec: Spec, start: Path, images: LabelledImages) -> NDArray[np.bool
     profile = PROFILES[spec.profile]
     owner = profile.backbone_owner
     parts = read_parts(owner, start)
-    inference = Inference(choose_device(spec.device), spec.bf16)
+    inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)
     edge = EdgeNetworks(profile, ["edge"]).to(inference.device).eval()["edge"]
     head = CloudNetworks(profile, ["head"]).to(inference.device).eval()["head"]
     load_part(edge, "edge", owner, parts, start)

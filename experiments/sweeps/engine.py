@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
 from experiments.sweeps.record import Point
 from experiments.sweeps.result import UnitResult
-from models.inference import DEFAULT_TILE
+from models.profiles import PROFILES
 
-#: Of the in-process link, and of nodes on a CPU as they start by default.
-CPU_ARITHMETIC: Final = f"cpu float32 tile {DEFAULT_TILE}"
+
+def cpu_arithmetic(profile: str) -> str:
+    """That of the in-process link, and of nodes on a CPU as they start by default."""
+    return f"cpu float32 tile {PROFILES[profile].tile}"
 
 
 class EngineError(Exception):

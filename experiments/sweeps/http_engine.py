@@ -76,12 +76,13 @@ class HttpEngine:
         served = {profile.name: profile for profile in info.profiles if profile.available}
         if self._profile not in served:
             raise EngineError(f"the edge does not serve profile {self._profile}")
-        found = served[self._profile].weights_sha256 or "none"
+        offered = served[self._profile]
+        found = offered.weights_sha256 or "none"
         if found != self._weights_sha256:
             raise EngineError(
                 f"the edge serves other weights of {self._profile}, {found[:12]} and not {self._weights_sha256[:12]}"
             )
-        arithmetic = f"{info.device} {info.dtype} tile {info.tile}"
+        arithmetic = f"{info.device} {info.dtype} tile {offered.tile}"
         if self._arithmetic not in (None, arithmetic):
             raise EngineError(f"the edge now computes with {arithmetic}, no longer with {self._arithmetic}")
         self._arithmetic = arithmetic

@@ -73,7 +73,7 @@ def _link(spec: Spec) -> InProcessLink:
     keep_freed_memory()
     torch.set_num_threads(1)  # as in the tests of exactness: another number could change a last bit
     profile, manifest = PROFILES[spec.profile], spec.manifest()
-    inference = Inference(choose_device(spec.device), spec.bf16)
+    inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)
     transmitter = RememberingTransmitter(load_edge(profile, manifest, spec.weights), inference, _REMEMBERED_BYTES)
     return InProcessLink(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-#: What the edge takes in one batch. A multiple of 16 wastes nothing: inference is padded to tiles of as many, and 50
+#: What the edge takes in one batch. A multiple of 16 wastes nothing: inference is padded to tiles of at most 16, and 50
 #: images cost what 64 do.
 MOST_UNIT_IMAGES: Final = 256
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from channel.bits import PRIOR_BITS, Bits
 from models.frames import Frame, HarqParameters
+from models.inference import SAFE_TILE
 from models.profiles import Profile
 
 #: Makes an untrained network of a profile, which its weights are then loaded into.
@@ -105,7 +106,10 @@ class Whole:
 
 @dataclass(frozen=True)
 class Codec:
-    """A row of the catalogue. A half is made of (inference, its parts in the order in which they are named here)."""
+    """A row of the catalogue. A half is made of (inference, its parts in the order in which they are named here).
+
+    ``tile``: batches are padded to a multiple of so many rows or more, measured for these networks (decision 0002).
+    """
 
     name: str
     rate: Steps | Whole
@@ -113,6 +117,7 @@ class Codec:
     cloud: Callable[..., CloudHalf[Any]]
     edge_parts: Mapping[str, PartFactory]
     cloud_parts: Mapping[str, PartFactory]
+    tile: int = SAFE_TILE
 
     @property
     def error_free(self) -> bool:

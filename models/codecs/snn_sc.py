@@ -116,4 +116,5 @@ SNN_SC: Final = Codec(
         "reconstructor": lambda profile: Reconstructor(profile.backbone.feature_channels),
         "converter": lambda profile: Converter(profile.max_steps),
     },
+    tile=4,
 )

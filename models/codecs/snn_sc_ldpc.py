@@ -95,4 +95,5 @@ SNN_SC_LDPC: Final = Codec(
         "noise-free-reconstructor": lambda profile: Reconstructor(profile.backbone.feature_channels),
         "noise-free-converter": lambda profile: Converter(SNN_STEPS),
     },
+    tile=4,
 )

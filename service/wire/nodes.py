@@ -44,6 +44,7 @@ class ProfileInfo(Wire):
     weights_sha256: str | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     systems: tuple[str, ...] = Field((), description="what it serves: the systems whose weights and threshold it has")
+    tile: int | None = Field(None, description="rows that its batches are padded to a multiple of; 1 is no padding")
 
 
 class NodeInfo(Wire):
@@ -57,7 +58,6 @@ class NodeInfo(Wire):
     device: str | None = None
     dtype: str | None = None
     torch_threads: int | None = None
-    tile: int | None = None
     store: str | None = None
     durable: bool | None = None
     versions: dict[str, str] = Field(default_factory=dict)

@@ -72,11 +72,11 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
         lambda: model_info("cloud", profiles, store=store.name, durable=store.durable),
         lambda: _readiness(store),
     )
-    queue = ComputeQueue(settings, profiles.inference, state.metrics)
+    queue = ComputeQueue(settings, state.metrics)
     engines = {}
     for name, served in profiles.by_name.items():
         networks = load_cloud(served.profile, served.manifest, profiles.folder)
-        engines[name] = Engine(served, Receiver(networks, queue.inference), cache)
+        engines[name] = Engine(served, Receiver(networks, queue.stacked(served.inference)), cache)
     limits = Limits(settings.max_sessions, settings.session_ttl_s)
     sessions = Sessions(engines, store, queue, limits)
 

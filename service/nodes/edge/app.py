@@ -92,11 +92,11 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         return Readiness(ready=channel == "ok", checks={"weights": "ok", "channel": channel})
 
     state = NodeState("edge", lambda: model_info("edge", profiles), checks)
-    queue = ComputeQueue(settings, profiles.inference, state.metrics)
+    queue = ComputeQueue(settings, state.metrics)
     transmitters = {
         name: RememberingTransmitter(
             load_edge(served.profile, served.manifest, profiles.folder),
-            queue.inference,
+            queue.stacked(served.inference),
             settings.feature_cache_mib * 2**20,
         )
         for name, served in profiles.by_name.items()
