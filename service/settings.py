@@ -25,6 +25,7 @@ OTHER_NAMES: Final = frozenset(
         "EDGE",
         "CHANNEL",
         "CLOUD",
+        "LARGE_SWEEP",
         "REQUIRE_AUDIT",
         "REQUIRE_BROWSER",
         "REQUIRE_CONTAINERS",

@@ -107,12 +107,17 @@ def until(what: str, holds: Callable[[], bool], deadline_s: float) -> None:
 def build_images() -> None:
     """Both images from this tree, once a run; where several processes test, one after the other, from its cache."""
     torch_index = os.environ.get("TORCH_INDEX_URL", "")
+    for image, dockerfile in DOCKERFILES.items():
+        arguments = ("--build-arg", f"TORCH_INDEX_URL={torch_index}") if image == MODEL_IMAGE else ()
+        build(image, dockerfile, *arguments)
+
+
+def build(image: str, dockerfile: str, *arguments: str) -> None:
+    """One image from this tree; whoever else builds meanwhile waits."""
+    command = ("docker", "build", "--network=host", *arguments, "--file", dockerfile, "--tag", image, ".")
     with (Path(gettempdir()) / "spikelink-images.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for image, dockerfile in DOCKERFILES.items():
-            arguments = ("--build-arg", f"TORCH_INDEX_URL={torch_index}") if image == MODEL_IMAGE else ()
-            command = ("docker", "build", "--network=host", *arguments, "--file", dockerfile, "--tag", image, ".")
-            run(*command, timeout_s=_BUILD_S)
+        run(*command, timeout_s=_BUILD_S)
 
 
 def in_image(image: str, code: str) -> str:

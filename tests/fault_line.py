@@ -19,7 +19,6 @@ from essence import Essence, of_reply, of_trace
 from nodes import NEVER, PATIENCE_S, Sender, metric, png, three_nodes, until
 from redis_server import RedisServer, running_redis
 from toy import load_link, toy_images
-from toy_cifar import write_toy_test_set
 
 from cli.processes import Nodes, Ports
 from models.link import Request
@@ -97,19 +96,21 @@ class FaultLine:
 
 
 @contextmanager
-def fault_line(weights: Path, folder: Path) -> Iterator[FaultLine]:
-    """Started and ready; redis holds the sessions and the sweeps, and keeps both when it is killed."""
-    write_toy_test_set(folder, 6)
+def fault_line(weights: Path, data: Path, latency_ms: int = 50) -> Iterator[FaultLine]:
+    """Started and ready; redis holds the sessions and the sweeps, and keeps both when it is killed.
+
+    ``data`` has the images of the dashboard's sweeps; each frame is ``latency_ms`` on its way.
+    """
     with running_redis(appendonly=True) as redis:
         variables: dict[str, dict[str, str]] = {
             "": {"SPIKELINK_RECEIVE_S": str(RECEIVE_S), "SPIKELINK_DEADLINE_S": "120"},
             "edge": {},
-            "channel": {"SPIKELINK_LATENCY_MS": "50"},
+            "channel": {"SPIKELINK_LATENCY_MS": str(latency_ms)},
             "cloud": {"SPIKELINK_STORE": redis.url},
-            "dashboard": {"SPIKELINK_SWEEP_STORE": sweep_url(redis), "SPIKELINK_DATA": str(folder)},
+            "dashboard": {"SPIKELINK_SWEEP_STORE": sweep_url(redis), "SPIKELINK_DATA": str(data)},
         }
         with three_nodes(weights, variables, Ports(0, 0, 0, dashboard=0)) as nodes:
-            yield FaultLine(nodes, redis, weights, folder, variables)
+            yield FaultLine(nodes, redis, weights, data, variables)
 
 
 def sweep_url(redis: RedisServer) -> str:

@@ -2,14 +2,14 @@
 """What tests of the dashboard's sweeps share: nodes with images, two specifications, and the routes as functions."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 from edge_line import Line
-from nodes import running_dashboard, until
+from nodes import PATIENCE_S, running_dashboard, until
 from sweeps import Heard
 
 from experiments.sweeps.engine import cpu_arithmetic
@@ -72,13 +72,13 @@ class Bench:
         return in_process(spec, self.data, self.weights, folder)
 
 
-def in_process(spec: dict[str, object], data: Path, weights: Path, folder: Path) -> SweepTally:
-    """A sweep by the in-process link, kept in a folder."""
+def in_process(spec: Mapping[str, object], data: Path, weights: Path, folder: Path, workers: int = 1) -> SweepTally:
+    """A sweep by the in-process link, kept in a folder; several workers are processes."""
     material = gather(spec_of(spec), data, weights)
     record = material.record(cpu_arithmetic("resnet18"))
 
     async def run() -> SweepTally:
-        store, engine = SqliteSweepStore(folder / "link.sqlite3"), LinkEngine("resnet18", weights, 1)
+        store, engine = SqliteSweepStore(folder / "link.sqlite3"), LinkEngine("resnet18", weights, workers)
         try:
             return await SweepRun(record, material.images, store, engine, Heard()).run()
         finally:
@@ -88,7 +88,7 @@ def in_process(spec: dict[str, object], data: Path, weights: Path, folder: Path)
     return asyncio.run(run())
 
 
-def start(http: httpx2.Client, spec: dict[str, object]) -> SweepState:
+def start(http: httpx2.Client, spec: Mapping[str, object]) -> SweepState:
     response = http.post("/v1/sweeps", json=spec)
     assert response.status_code == 202, response.text
     return SweepState.model_validate_json(response.content)
@@ -102,8 +102,8 @@ def asked(http: httpx2.Client, name: str, what: str) -> SweepState:
     return SweepState.model_validate_json(http.post(f"/v1/sweeps/{name}/{what}").raise_for_status().content)
 
 
-def completed(http: httpx2.Client, name: str) -> SweepReport:
-    until(lambda: sweep(http, name).state not in ("waiting", "running"), "the end of the sweep")
+def completed(http: httpx2.Client, name: str, patience_s: float = PATIENCE_S) -> SweepReport:
+    until(lambda: sweep(http, name).state not in ("waiting", "running"), "the end of the sweep", patience_s)
     report = sweep(http, name)
     assert (report.state, report.message) == ("complete", None)
     return report

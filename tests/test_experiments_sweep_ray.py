@@ -182,7 +182,7 @@ def test_another_token_is_refused(bench: Bench, head: Head) -> None:
     arguments = bench.arguments("refused", "run", bench.spec, "--ray-address", head.address)
     with bench.running(arguments, RAY_AUTH_TOKEN=TOKEN[::-1]) as (process, said):
         assert process.wait(240) == 1
-        assert "does this machine have the cluster's token?" in said.read_text()
+        assert "is this machine in the cluster, and has it the token?" in said.read_text()
     assert bench.finished("refused") == 0
 
 
@@ -285,3 +285,13 @@ def test_a_cluster_that_cannot_do_it_is_given_up(
     with pytest.raises(EngineError, match=says):
         asyncio.run(asyncio.wait_for(compute(), 30))
     assert len(made) in (actors, actors - 1)  # the last may not have been replaced yet
+
+
+def test_a_goodbye_that_nobody_answers_does_not_hold_up_the_end() -> None:
+    ends = "import atexit, threading\natexit.register(threading.Event().wait)  # as Ray's own handler would\n"
+    ends += "from experiments.sweeps.on_ray import _leave\nprint('said')\n_leave(threading.Event().wait, 0.01)"
+    command = [sys.executable, "-c", ends]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "said\n"), done.stderr

@@ -4,14 +4,17 @@
 Ray reads its environment when it is imported: nothing else of SpikeLink imports it, and this only when asked for it.
 """
 
+import atexit
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from experiments.sweeps.material import Material
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 #: Images on their way, some hundred kilobytes a unit.
 _OBJECT_STORE_BYTES: Final = 128 << 20
 _LISTENS_S: Final = 5.0
+#: For goodbye, which takes less than a second where the head answers.
+_LEAVES_S: Final = 8.0
 
 
 class ClusterError(Exception):
@@ -100,9 +105,30 @@ def _connected(address: str | None, workers: int | None, folder: str) -> Iterato
     except Exception as error:  # Ray has many, the bare Exception among them
         ray.shutdown()
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        hint = "; does this machine have the cluster's token?" if isinstance(error, ConnectionError) else ""
+        hint = "; is this machine in the cluster, and has it the token?" if isinstance(error, ConnectionError) else ""
         raise ClusterError(f"Ray: {line}{hint}") from None
     try:
         yield
-    finally:
-        ray.shutdown()
+    except BaseException:
+        # A head of its own is on loopback and cannot vanish; nothing of it may be left behind.
+        _leave(ray.shutdown, None if address is None else _LEAVES_S)
+        raise
+    ray.shutdown()
+
+
+def _leave(say_goodbye: Callable[[], None], within_s: float | None) -> None:
+    """After a failure, which ends this command with exit code 1.
+
+    Ray waits for minutes for an answer of a head that has vanished without a word, here and again when Python ends.
+    """
+    leaving = Thread(target=say_goodbye, name="leave-ray", daemon=True)
+    leaving.start()
+    leaving.join(within_s)
+    if leaving.is_alive():
+        atexit.register(_end_at_once)  # the last that is registered comes first, before Ray's own
+
+
+def _end_at_once() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(1)

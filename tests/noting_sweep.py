@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink sweep ...`` whose Ray workers note each unit they have done in /tmp/units of their own machine.
+
+A program of its own, copied into containers: what it defines travels to the workers with it.
+"""
+
+from pathlib import Path
+
+import ray
+
+from cli.app import main
+from experiments.data.cifar100 import LabelledImages
+from experiments.sweeps import ray_engine, ray_worker
+from experiments.sweeps.record import Point
+from experiments.sweeps.result import UnitResult
+
+
+class NotingWorker(ray_worker.RayWorker):
+    """Notes the machine's address, a line a unit."""
+
+    async def compute(self, point: Point, seed: int, images: LabelledImages) -> UnitResult:
+        result = await super().compute(point, seed, images)
+        with Path("/tmp/units").open("a") as file:
+            file.write(f"{ray.util.get_node_ip_address()}\n")
+        return result
+
+
+if __name__ == "__main__":
+    ray_engine.RayWorker = NotingWorker  # type: ignore[misc]
+    main()
