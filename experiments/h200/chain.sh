@@ -9,14 +9,15 @@
 #   rest                    there: SimNet and the baselines' codecs; likewise
 #   collect backbone|link DIR   there: the weights, in files of less than 16 MiB
 #   join DIR                here: what was collected, into WEIGHTS
-# IMAGES=N rehearses: so many images of each split, one epoch a stage.
+# IMAGES=N rehearses: so many images of each split, one epoch a stage. SIZES, CODEC_EPOCHS, JOINT_EPOCHS, SIMNET_EPOCHS,
+# FREE_EPOCHS and CNN_EPOCHS fit the stages to the time there is; unless given they are those of the shipped weights.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
 STATE=${STATE:-/tmp/spikelink-h200}
 WEIGHTS=${WEIGHTS:-$STATE/weights}
 LIMIT_S=${LIMIT_S:-560}
-PARTS=${PARTS:-4}
+PARTS=${PARTS:-2}
 PROFILE=${PROFILE:-resnet50}
 # The machine's own torch serves; these are not on it.
 WHEELS='annotated-types|loguru|pydantic|pydantic_core|spikingjelly|typing-inspection|typing_extensions'
@@ -70,6 +71,8 @@ collect() {
     local parts=(edge head) folder=$2
     if [[ $1 == link ]]; then
         parts=(encoder reconstructor converter prior similarity)
+        # The baselines' weights come too, since their figures are measured elsewhere; they are not committed.
+        parts+=(noise-free-encoder noise-free-reconstructor noise-free-converter cnn-1bit-encoder cnn-1bit-decoder)
     fi
     local files=("${parts[@]/#/$PROFILE/}")
     mkdir -p "$folder"
@@ -89,18 +92,19 @@ case ${1:-} in
     prepare) prepare "$2" ;;
     receive) receive ;;
     backbone)
-        sizes=16:10,24:20,32:50
+        sizes=${SIZES:-24:6,32:66}
         if [[ -n ${IMAGES:-} ]]; then sizes=16:1; fi
-        train backbone 0 512 0.5 --sizes "$sizes" --cutmix 0.5
+        # Not compiled: for two image sizes that takes a good part of so short a run.
+        train backbone 0 512 0.5 --sizes "$sizes" --cutmix 0.5 --no-compile
         ;;
     link)
-        train codec 30 512 2e-3
-        train joint 10 256 1e-4
+        train codec "${CODEC_EPOCHS:-14}" 512 2e-3
+        train joint "${JOINT_EPOCHS:-4}" 256 1e-4
         ;;
     rest)
-        train simnet 10 512 1e-3
-        train noise-free-codec 20 512 2e-3
-        train cnn-1bit 30 512 2e-3
+        train simnet "${SIMNET_EPOCHS:-8}" 512 1e-3
+        train noise-free-codec "${FREE_EPOCHS:-10}" 512 2e-3
+        train cnn-1bit "${CNN_EPOCHS:-14}" 512 2e-3
         ;;
     collect) collect "$2" "$3" ;;
     join) join "$2" ;;
