@@ -76,6 +76,7 @@ def build_app(
         lifespan=running,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # they would point to whatever host the caller names
         max_body_size=max_body_bytes,
         responses={401: documented(Unauthorized)[401]} if access.tokens else None,
     )

@@ -77,10 +77,10 @@ def three_nodes(
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx2.Client]:
+def serving(app: FastAPI, http: "str | type[asyncio.Protocol]" = "httptools") -> Iterator[httpx2.Client]:
     """An application behind a real port, in a thread; the client's ``base_url`` says where."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http="httptools", log_config=None, timeout_keep_alive=65, timeout_graceful_shutdown=5,
+    config = uvicorn.Config(app, http=http, log_config=None, timeout_keep_alive=65, timeout_graceful_shutdown=5,
                             server_header=False, date_header=False)  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving")

@@ -106,7 +106,8 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
     )
     for router in (_looking(node), _doing(node), sweeps.looking(desk), sweeps.doing(desk, state, admin)):
         app.include_router(router, responses=documented(Forbidden))
-    app.mount("/", PageFiles(), name="page")
+    # Where no route is: a mount would take what the routes refuse, and answer for them.
+    app.router.default = PageFiles()
     return app
 
 
