@@ -63,6 +63,7 @@ class RequestGuard:
         given = headers.get(REQUEST_ID, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope["spikelink.request_id"] = request_id
+        scope["spikelink.arrived_s"] = time.monotonic()  # deadlines count from here: bodies take time, too
         reply = _Reply(scope, receive, send)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
