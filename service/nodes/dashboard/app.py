@@ -12,7 +12,6 @@ from fastapi.responses import StreamingResponse
 
 from service.errors import (
     Busy,
-    Forbidden,
     NotFound,
     NotReady,
     PeerFailed,
@@ -105,7 +104,7 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
         lifespan=lifespan,
     )
     for router in (_looking(node), _doing(node), sweeps.looking(desk), sweeps.doing(desk, state, admin)):
-        app.include_router(router, responses=documented(Forbidden))
+        app.include_router(router)
     # Where no route is: a mount would take what the routes refuse, and answer for them.
     app.router.default = PageFiles()
     return app
