@@ -103,7 +103,7 @@ class Nodes:
         return self._children[role].last_lines()
 
     def start(self, *roles: str) -> None:
-        """Start these roles, all by default, and wait until each is ready. Raises CommandError, for one that runs too."""
+        """Start these roles, all by default, and wait until each is ready. Raises CommandError, if one runs too."""
         roles = roles or tuple(self._ports)
         for role in roles:
             if role in self._children and self._children[role].exit_code is None:
