@@ -189,4 +189,4 @@ async def _to_channel(node: Dashboard, request: Request) -> Response:
     call = call_of(request, await request.body())
     reply = await node.peers.hops["channel"].ask(request.method, call, Deadline.after(_LINK_PATIENCE_S))
     await node.watch.links()
-    return Response(reply.body, reply.status, media_type=reply.content_type)
+    return Response(reply.body, reply.status, reply.lasting_headers, media_type=reply.content_type)

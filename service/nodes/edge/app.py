@@ -31,6 +31,7 @@ from service.errors import (
 from service.frames import RequestIdDep, arrived_s
 from service.guard import Access, Limited
 from service.hop import Deadline, Hop
+from service.leaving import unless_left
 from service.limits import Allowance
 from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
@@ -151,7 +152,9 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         async def work(on_round: OnRound) -> Classification:
             return report.single(session, await node.run(session, images, on_round))
 
-        return stream(request, report.start(session), work) if wants_events(request) else await work(unheard)
+        if wants_events(request):
+            return stream(request, report.start(session), work)
+        return await unless_left(request.receive, work(unheard))
 
     @app.post(
         "/v1/classify/batch",
@@ -170,4 +173,4 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         plan = plan_batch(query, node.profiles, len(images))
         pixels = await multipart_images(images, node.settings.max_upload_bytes)
         session = node.session(plan, request, request_id)
-        return report.batch(session, await node.run(session, pixels, unheard))
+        return report.batch(session, await unless_left(request.receive, node.run(session, pixels, unheard)))
