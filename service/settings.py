@@ -230,16 +230,23 @@ def _is_ours(name: str) -> bool:
 
 def _secret(value: SecretStr | None, path: Path | None) -> str | None:
     if value is not None:
-        return value.get_secret_value()
+        return _sendable(value.get_secret_value(), "a token")
     if path is None:
         return None
     try:
         text = path.read_text().strip()
     except OSError as error:
         raise ValueError(f"the token file {path} cannot be read: {error.strerror}") from None
-    if not text:
-        raise ValueError(f"the token file {path} is empty")
-    return text
+    return _sendable(text, f"the token file {path}")
+
+
+def _sendable(token: str, where: str) -> str:
+    """A token that a header can carry. Raises ValueError: an empty one would let in whoever names none."""
+    if not token:
+        raise ValueError(f"{where} is empty")
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise ValueError(f"{where} holds no token: one line of printable ASCII without blanks around it is needed")
+    return token
 
 
 def _is_loopback(host: str) -> bool:
