@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One child process: its output is read as it comes, and it ends when it is told to."""
+"""One child process: its output is read as it comes, it ends when it is told to, and it can tell when we are gone."""
 
 import subprocess
 import threading
@@ -28,7 +28,8 @@ class Child:
         self._process = subprocess.Popen(
             command,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            # Nothing is ever written: it ends when this process does, however it does, and tells a node to end too.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -39,7 +40,12 @@ class Child:
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout,), name=f"{name}-log", daemon=True
         )
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError:  # a machine without room for one more thread
+            self._process.kill()
+            self._process.communicate()
+            raise
 
     @property
     def pid(self) -> int:
@@ -78,7 +84,8 @@ class Child:
         return self._process.wait()
 
     def _read(self, stream: IO[str]) -> None:
-        with stream:
+        assert self._process.stdin is not None
+        with stream, self._process.stdin:
             for line in stream:
                 text = line.rstrip("\n")
                 self._lines.append(text)

@@ -41,10 +41,12 @@ def evaluate(
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
+    from models.allocator import keep_freed_memory
     from models.profiles import PROFILES
     from models.weights import WEIGHTS_FOLDER, WeightsError
 
     check_profile(profile)
+    keep_freed_memory()
     where = device.resolved()
     spec = Spec(profile, weights or WEIGHTS_FOLDER, where, bf16)
     options = run.EvaluationOptions(

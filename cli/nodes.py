@@ -2,6 +2,9 @@
 """``spikelink node ROLE``: one node in this process."""
 
 import os
+import signal
+import sys
+import threading
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +35,17 @@ def node(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to bind; SPIKELINK_PORT or the role's own unless given.")
     ] = None,
+    until_stdin_ends: Annotated[
+        bool, typer.Option("--until-stdin-ends", help="End when the standard input does: with whoever holds it open.")
+    ] = False,
 ) -> None:
     """Run one node in this process; its settings are SPIKELINK_* variables."""
     if host is not None:
         os.environ["SPIKELINK_HOST"] = host
     if port is not None:
         os.environ["SPIKELINK_PORT"] = str(port)
+    if until_stdin_ends:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     try:
         from service.run import run_node
     except ImportError as error:
@@ -52,6 +60,13 @@ def node(
             raise
         lines = str(error).splitlines() or [type(error).__name__]
         raise CommandError(f"the {role} node cannot start: {lines[0]}") from None
+
+
+def _end_with_stdin() -> None:
+    """Whoever started this process and is killed tells nobody, but its end of the pipe is closed."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def make_desk(settings: "DashboardSettings") -> "SweepDesk":

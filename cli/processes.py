@@ -39,7 +39,7 @@ PEERS: Final = {
     "cloud": {},
 }
 #: How a node is started; the role is appended. -P keeps a folder "client" where the user stands from being imported.
-NODE_COMMAND: Final = (sys.executable, "-P", "-m", "cli", "node")
+NODE_COMMAND: Final = (sys.executable, "-P", "-m", "cli", "node", "--until-stdin-ends")
 
 _OWN_VARIABLES: Final = ("SPIKELINK_HOST", "SPIKELINK_PORT", "SPIKELINK_UPSTREAM")
 #: Below Linux's range for outgoing connections.
@@ -103,8 +103,11 @@ class Nodes:
         return self._children[role].last_lines()
 
     def start(self, *roles: str) -> None:
-        """Start these roles, all by default, and wait until each is ready. Raises CommandError."""
+        """Start these roles, all by default, and wait until each is ready. Raises CommandError, if one runs too."""
         roles = roles or tuple(self._ports)
+        for role in roles:
+            if role in self._children and self._children[role].exit_code is None:
+                raise CommandError(f"the {role} node is running already")
         with undisturbed():
             for role in roles:
                 command = (*(self._launch.command or NODE_COMMAND), role)
@@ -122,14 +125,13 @@ class Nodes:
     def stop_all(self) -> None:
         """The edge before the others, so that what it has accepted can still cross the others; one grace for all."""
         deadline = time.monotonic() + self._launch.grace_s
-        try:
+        # Also when a second Ctrl-C interrupts the wait, or one more a kill: no process may be left behind.
+        with ExitStack() as stack:
+            for child in self._children.values():
+                stack.callback(child.kill)
             for role in ROLES:
                 if role in self._children:
                     self._children[role].stop(deadline)
-        finally:
-            # Also when a second Ctrl-C interrupts the wait: no process may be left behind.
-            for child in self._children.values():
-                child.kill()
 
     def check(self) -> None:
         """Raises CommandError for a node that has ended by itself, naming its last line."""

@@ -66,8 +66,10 @@ def _measure(options: "Options", sample_only: bool) -> None:
     from cli.measuring_progress import MeasuringProgress
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.reproduction import reproduce as run
+    from models.allocator import keep_freed_memory
     from models.weights import WeightsError
 
+    keep_freed_memory()
     check_profile(options.spec.profile)
     if min(options.bers) > 0:
         raise CommandError("--bers needs 0, where thresholds are limited")

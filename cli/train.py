@@ -210,8 +210,10 @@ def _run(
     from experiments.training.checkpoints import ResumeError
     from experiments.training.first_backbone import StageOrderError
     from experiments.training.loop import DivergedError
+    from models.allocator import keep_freed_memory
     from models.weights import WeightsError
 
+    keep_freed_memory()
     try:
         with TrainingProgress(stage.value, schedule.epochs, schedule.batch) as progress:
             listener = Listener(progress.step, progress.epoch, progress.features)

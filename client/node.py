@@ -59,6 +59,8 @@ class Node:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.url = _checked(base_url)
+        if token and not (token.isascii() and token.isprintable() and token == token.strip()):
+            raise SpikeLinkError(f"the token for the {role} is none: one line of printable ASCII is needed")
         self.role, self.timeout_s = role, timeout_s
         self._http = httpx2.Client(
             base_url=self.url,

@@ -2,18 +2,20 @@
 """What bounds a request in time at a node's door: it must arrive, and it ends when the node does.
 
 uvicorn waits for heads and bodies for as long as a client likes, and what outlasts the grace of a shutdown it answers
-with a bare 500, which no caller repeats.
+with a bare 500, which no caller repeats. What is no HTTP at all, and comes no further, is answered with a problem too.
 """
 
 import asyncio
 from typing import Final
+from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.errors import NotReady, TooSlow, problem
+from service.browsers import DEFAULT_HEADERS
+from service.errors import MEDIA_TYPE, NotReady, TooSlow, problem, unreadable_request
 from service.wire import REQUEST_ID
 
 _CLOSE: Final = {"Connection": "close"}
@@ -91,6 +93,15 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._rest()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's answer to what its parser cannot read, as a problem; the connection ends with it."""
+        body = unreadable_request(uuid4().hex)
+        head = {"Content-Type": MEDIA_TYPE, REQUEST_ID: body.request_id or "", **DEFAULT_HEADERS, **_CLOSE}
+        content = body.model_dump_json().encode()
+        lines = [f"{name}: {value}\r\n" for name, value in (*head.items(), ("Content-Length", len(content)))]
+        self.transport.write("".join(("HTTP/1.1 400 Bad Request\r\n", *lines, "\r\n")).encode() + content)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()

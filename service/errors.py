@@ -9,12 +9,16 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from service.wire import REQUEST_ID, Problem
 
 MEDIA_TYPE: Final = "application/problem+json"
 _INTERNAL: Final = "Internal error"
 _UNFORESEEN: Final = "an unforeseen error; the node's log has it under this request id"
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _log = logging.getLogger("spikelink")
 
 
@@ -102,12 +106,22 @@ CATALOGUE: Final[Mapping[int, type[Refusal]]] = {kind.status: kind for kind in R
 
 def document(request: Request, status: int, title: str, detail: str, members: Mapping[str, object]) -> Problem:
     """A problem with the request's id."""
+    request_id = request.scope.get("spikelink.request_id", request.headers.get(REQUEST_ID))
+    return _document(request_id, status, title, detail, members)
+
+
+def unreadable_request(request_id: str) -> Problem:
+    """What there is to say of bytes that are no HTTP request."""
+    return _document(request_id, 400, "The request cannot be read", "what arrived is no HTTP/1.1 request", {})
+
+
+def _document(request_id: str | None, status: int, title: str, detail: str, members: Mapping[str, object]) -> Problem:
     content = {
         "type": f"urn:spikelink:problem:{status}",
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": request.scope.get("spikelink.request_id", request.headers.get(REQUEST_ID)),
+        "request_id": request_id,
         **members,
     }
     return Problem.model_validate(content)
@@ -147,12 +161,32 @@ def install_errors(app: FastAPI) -> None:
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         known = CATALOGUE.get(error.status_code)
         title = known.title if known else str(error.detail)
-        return problem(request, error.status_code, title, str(error.detail), error.headers or {}, {})
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers |= _allowed(app, request)
+        return problem(request, error.status_code, title, str(error.detail), headers, {})
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        # Nobody reads it; without it a caller that breaks off its upload would be an unforeseen error.
+        detail = "the caller left before its body was whole"
+        return problem(request, Unreadable.status, Unreadable.title, detail, {}, {})
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.exception("unforeseen error", exc_info=error)
         return problem(request, 500, _INTERNAL, _UNFORESEEN, {}, {})
+
+
+def _allowed(app: FastAPI, request: Request) -> dict[str, str]:
+    """Allow with the methods of every route at this path: the framework names those of the first alone."""
+    place = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    found = [m for m in _METHODS if any(_is_met(route, {**place, "method": m}) for route in app.routes)]
+    return {"Allow": ", ".join(found)} if found else {}
+
+
+def _is_met(route: BaseRoute, scope: Scope) -> bool:
+    return route.matches(scope)[0] is Match.FULL
 
 
 #: For OpenAPI: what a route may answer besides success.

@@ -73,7 +73,13 @@ async def _deadline(request: Request) -> Deadline:
         left_ms = read_number(request.headers, DEADLINE_MS, DEADLINE_ADAPTER)
     except FrameFormatError as error:
         raise BadFrame(str(error)) from None
-    return Deadline.after(_DEFAULT_DEADLINE_S if left_ms is None else left_ms / 1000)
+    return Deadline(arrived_s(request) + (_DEFAULT_DEADLINE_S if left_ms is None else left_ms / 1000))
+
+
+def arrived_s(request: Request) -> float:
+    """When the request's head was there, in monotonic seconds: its deadline counts from then."""
+    moment: float = request.scope["spikelink.arrived_s"]
+    return moment
 
 
 async def _request_id(request: Request) -> str:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.browsers import add_default_headers, comes_from_another_site, is_sent_to_a_foreign_name
-from service.errors import MEDIA_TYPE, Busy, Forbidden, Refusal, TooLarge, Unauthorized, problem
+from service.errors import MEDIA_TYPE, Busy, Forbidden, NotReady, Refusal, TooLarge, Unauthorized, problem
 from service.limits import Allowance
 from service.wire import REQUEST_ID
 
@@ -63,6 +63,7 @@ class RequestGuard:
         given = headers.get(REQUEST_ID, "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope["spikelink.request_id"] = request_id
+        scope["spikelink.arrived_s"] = time.monotonic()  # deadlines count from here: bodies take time, too
         reply = _Reply(scope, receive, send)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
@@ -131,6 +132,20 @@ class _Reply:
             said = {"method": scope["method"], "path": scope["path"][:_LOGGED_PATH], "status": status}
             milliseconds = round(1000 * (time.perf_counter() - self._started_s), 1)
             _log.log(level, "request", extra={**said, "ms": milliseconds, "client": _address(scope)})
+
+
+def may_answer(access: Access, method: str, path: str) -> list[type[Refusal]]:
+    """For OpenAPI: how the guard, and the framework behind it, may refuse before a route has seen anything."""
+    safe = method.upper() in _SAFE_METHODS
+    limited = access.limited is not None and not safe and access.limited.paths.fullmatch(path)
+    possible = {
+        Unauthorized: bool(access.tokens) and _needs_token(path, access.guarded),
+        Forbidden: not access.tokens or not safe,
+        TooLarge: True,
+        Busy: bool(limited),
+        NotReady: path not in OPEN_PATHS,  # the others wait for nothing that a node which ends could interrupt
+    }
+    return [kind for kind, is_possible in possible.items() if is_possible]
 
 
 def _needs_token(path: str, guarded: str) -> bool:

@@ -54,6 +54,11 @@ class Reply:
     retry_after: str | None
     wire_bytes: int
 
+    @property
+    def lasting_headers(self) -> dict[str, str]:
+        """Those that stay true where a reply is handed on as it is, beside its content type."""
+        return {"Retry-After": self.retry_after} if self.retry_after else {}
+
 
 @dataclass(frozen=True)
 class Call:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from models.allocator import keep_freed_memory
 from models.inference import Inference, aligned_threads, choose_device
 from models.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from models.systems import SYSTEMS, System
@@ -66,7 +65,6 @@ class ServedProfiles:
 def served_profiles(settings: ComputeSettings) -> ServedProfiles:
     """Raises WeightsError where no profile has weights, ValueError where the device is not there."""
     folder = settings.weights or WEIGHTS_FOLDER
-    keep_freed_memory()
     torch.set_num_threads(settings.torch_threads or aligned_threads(torch.get_num_threads()))
     device, by_name = choose_device(settings.device), {}
     for name, manifest in available_profiles(folder).items():

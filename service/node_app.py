@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from starlette.types import ASGIApp
 
-from service.errors import NotReady, Unauthorized, documented, install_errors
-from service.guard import Access, RequestGuard
+from service.errors import NotReady, documented, install_errors
+from service.guard import Access, RequestGuard, may_answer
 from service.interface_page import InterfacePage
 from service.telemetry import Metrics
 from service.wire import NodeInfo, Problem, Readiness
@@ -35,7 +35,7 @@ class NodeState:
 
 
 class _NodeApp(FastAPI):
-    """An application behind the guard, whose OpenAPI knows Problem, named in responses only by reference."""
+    """An application behind the guard, whose OpenAPI knows what the guard answers, and Problem, which is its form."""
 
     access: Access
     refused: Counter
@@ -46,6 +46,10 @@ class _NodeApp(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                for status, response in documented(*may_answer(self.access, method, path)).items():
+                    operation["responses"].setdefault(str(status), response)
         schema.setdefault("components", {}).setdefault("schemas", {}).setdefault("Problem", Problem.model_json_schema())
         return schema
 
@@ -76,8 +80,8 @@ def build_app(
         lifespan=running,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # they would point to whatever host the caller names
         max_body_size=max_body_bytes,
-        responses={401: documented(Unauthorized)[401]} if access.tokens else None,
     )
     app.access = access
     app.refused = state.metrics.counter("refused_requests", "Requests refused before any route saw them", "status")

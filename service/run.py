@@ -70,6 +70,7 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
     configure_logs(settings.log_level, role)
     if isinstance(settings, ComputeSettings):
         importlib.import_module("torch")  # it brings handlers of its own, and some modules warn when they are loaded
+        importlib.import_module("models.allocator").keep_freed_memory()  # of the process, which is ours
         adopt_loggers()
     app = create_app(settings, make_desk)
     config = uvicorn.Config(

@@ -112,7 +112,7 @@ class EdgeSettings(ComputeSettings):
     upstream: str = Field("http://127.0.0.1:8002", description="URL of the channel node")
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
-    deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, all hops included")
+    deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, body and hops included")
     feature_cache_mib: int = Field(64, ge=0, description="memory a profile for features of images seen before")
     classify_per_s: float | None = Field(
         None, ge=0, le=1e6, allow_inf_nan=False, description="requests to classify that a caller may send; 0: any"
@@ -236,16 +236,23 @@ def _is_ours(name: str) -> bool:
 
 def _secret(value: SecretStr | None, path: Path | None) -> str | None:
     if value is not None:
-        return value.get_secret_value()
+        return _sendable(value.get_secret_value(), "a token")
     if path is None:
         return None
     try:
         text = path.read_text().strip()
     except OSError as error:
         raise ValueError(f"the token file {path} cannot be read: {error.strerror}") from None
-    if not text:
-        raise ValueError(f"the token file {path} is empty")
-    return text
+    return _sendable(text, f"the token file {path}")
+
+
+def _sendable(token: str, where: str) -> str:
+    """A token that a header can carry. Raises ValueError: an empty one would let in whoever names none."""
+    if not token:
+        raise ValueError(f"{where} is empty")
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise ValueError(f"{where} holds no token: one line of printable ASCII without blanks around it is needed")
+    return token
 
 
 def _is_loopback(host: str) -> bool:

@@ -271,6 +271,7 @@ def _serve(role: str) -> None:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN if node.failure == "deaf" else end)
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     with FakeServer((os.environ["SPIKELINK_HOST"], int(os.environ["SPIKELINK_PORT"])), node) as server:
         sys.stdout.write(f"started [{os.getpid()}]\n")
         sys.stdout.flush()
@@ -278,6 +279,12 @@ def _serve(role: str) -> None:
             server.serve_forever(poll_interval=0.05)
         finally:
             sys.stdout.write("ended\n")
+
+
+def _end_with_stdin() -> None:
+    """As a node does that is told to."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from models.profiles import PROFILES
 from models.systems import SYSTEMS, frame_of_round, last_round
 from models.transmitter import Transmitter
 from models.weights import read_manifest
+from service.bounds import TimeBounds
 from service.nodes.channel.app import create_channel
 from service.nodes.cloud.app import create_cloud
 from service.nodes.dashboard.app import create_dashboard
@@ -77,10 +78,10 @@ def three_nodes(
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx2.Client]:
+def serving(app: FastAPI | TimeBounds, http: "str | type[asyncio.Protocol]" = "httptools") -> Iterator[httpx2.Client]:
     """An application behind a real port, in a thread; the client's ``base_url`` says where."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http="httptools", log_config=None, timeout_keep_alive=65, timeout_graceful_shutdown=5,
+    config = uvicorn.Config(app, http=http, log_config=None, timeout_keep_alive=65, timeout_graceful_shutdown=5,
                             server_header=False, date_header=False)  # fmt: skip
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="serving")

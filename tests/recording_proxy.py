@@ -11,10 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-#: What to do with a POST: hand it on (None), answer it oneself (bytes), break the connection before or after the
-#: next node has seen it, or never answer.
-Fault = bytes | Literal["reset", "lose-reply", "hang"] | None
-
 
 def reply_of(status: int, body: bytes = b"{}", **headers: str) -> bytes:
     """A response that a node could have given."""
@@ -43,6 +39,11 @@ class HttpMessage:
         """Names in lower case."""
         lines = self.head.decode().split("\r\n")[1:-2]
         return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+#: What to do with a POST: hand it on (None), answer it oneself (bytes, or what makes them of the request), break the
+#: connection before or after the next node has seen it, or never answer.
+Fault = bytes | Callable[[HttpMessage], bytes] | Literal["reset", "lose-reply", "hang"] | None
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class RecordingProxy:
         try:
             while (request := await _message(reader)) is not None:
                 fault = self.faults.pop(0) if self.faults and request.head.startswith(b"POST") else None
-                if isinstance(fault, bytes):
-                    writer.write(fault)
+                if isinstance(fault, bytes) or callable(fault):
+                    writer.write(fault if isinstance(fault, bytes) else fault(request))
                     continue
                 if fault == "hang":
                     await asyncio.sleep(3600)

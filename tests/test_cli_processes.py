@@ -4,6 +4,7 @@
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nodes import until
 
+from cli.child import Child
 from cli.failures import CommandError
 from cli.log_lines import readable
 from cli.processes import Launch, Ports, or_free, running_nodes
@@ -175,6 +178,96 @@ def test_nodes_can_be_run_from_a_thread_that_is_not_the_main_one() -> None:
     assert codes == [0]
 
 
+#: Starts nodes, says where they are, and waits to be killed.
+PARENT = """
+import sys
+from cli.processes import Launch, Ports, running_nodes
+ports = Ports(None, None, None, 0) if len(sys.argv) == 1 else Ports(0, 0, 0, 0)
+with running_nodes(ports, Launch(command=sys.argv[1:] or None)) as nodes:
+    print(*nodes.urls.values(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("command", [FAKE, ()], ids=["stand-ins", "a-dashboard"])
+def test_nodes_end_with_a_parent_that_is_killed(command: tuple[str, ...], tmp_path: Path) -> None:
+    """SIGKILL runs no clean-up: of `spikelink up`, of a test run, of one of its workers that took too much memory."""
+    environment = {**os.environ, "SPIKELINK_SWEEP_STORE": f"sqlite://{tmp_path / 'sweeps.sqlite3'}"}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    with parent:
+        assert parent.stdout is not None
+        urls = parent.stdout.readline().split()
+        assert len(urls) == (4 if command else 1)
+        assert all(answers(url) for url in urls)
+        parent.kill()
+    # Not by their ids: who has no parent left may stay as a zombie, depending on the machine's first process.
+    until(lambda: not any(answers(url) for url in urls), "the nodes' end")
+
+
+def answers(url: str) -> bool:
+    try:
+        with Node(url) as node:
+            node.health()
+    except NodeUnreachableError:
+        return False
+    return True
+
+
+def test_a_node_that_runs_is_not_started_again() -> None:
+    """The second could not bind its port, and the first, no longer on record, would have outlived them all."""
+    with running_nodes(FREE, Launch(command=FAKE)) as nodes:
+        pids = dict(nodes.pids)
+        with pytest.raises(CommandError, match=r"^the channel node is running already$"):
+            nodes.start("channel")
+        assert nodes.pids == pids
+    assert not any(alive(pid) for pid in pids.values())
+
+
+def test_a_child_whose_output_cannot_be_read_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def noted(*arguments: object, **options: object) -> object:
+        process = popen(*arguments, **options)  # type: ignore[call-overload]  # handed on as they come
+        started.append(process.pid)
+        return process
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"), running_nodes(FREE, Launch(command=FAKE)):
+        pytest.fail("no thread could be started")
+    assert len(started) == 1
+    assert not alive(started[0])
+
+
+def test_a_stop_that_fails_leaves_nobody_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a second and a third Ctrl-C would."""
+
+    def interrupted(self: Child, *_: object) -> int:
+        if self.name in ("edge", "channel"):
+            raise KeyboardInterrupt
+        return kill(self)
+
+    kill = Child.kill
+    with running_nodes(FREE, Launch(command=FAKE)) as nodes:
+        cloud = nodes.pids["cloud"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Child, "stop", interrupted)
+            patch.setattr(Child, "kill", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                nodes.stop_all()
+        assert not alive(cloud), "though two before it could not be waited for"
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -193,4 +286,4 @@ def test_the_node_command_names_this_python() -> None:
     from cli.processes import NODE_COMMAND
 
     assert NODE_COMMAND[0] == sys.executable
-    assert re.fullmatch(r"-P -m cli node", " ".join(NODE_COMMAND[1:]))
+    assert re.fullmatch(r"-P -m cli node --until-stdin-ends", " ".join(NODE_COMMAND[1:]))

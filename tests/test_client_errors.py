@@ -37,6 +37,15 @@ def _failing(error: Exception) -> Client:
     return Client("http://edge:8001", transport=httpx2.MockTransport(handle), timeout_s=2.5)
 
 
+@pytest.mark.parametrize("token", ["schlüssel", "two\nlines", "blank "])
+def test_a_token_that_cannot_be_sent(token: str) -> None:
+    """It ended in the transport, as no error of the client's or as a node that cannot be reached."""
+    for make in (lambda: Client(token=token), lambda: Client(channel_url="http://127.0.0.1:8002", admin_token=token)):
+        with pytest.raises(SpikeLinkError, match="one line of printable ASCII is needed") as caught:
+            make()
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [

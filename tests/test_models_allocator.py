@@ -4,8 +4,14 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from models import allocator
+from service import run
+
+ROOT = Path(__file__).resolve().parents[1]
 
 #: Prints the page faults of a later round of large tensors, made in the main thread or in another.
 _ROUNDS = """
@@ -46,9 +52,46 @@ def test_large_tensors_cost_no_new_pages_once_freed_memory_is_kept(where: str) -
     assert page_faults("keep", where) < pages // 20
 
 
-def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import allocator
+#: Ends the process where it is told to keep memory by what a test may import or make.
+_APPLICATIONS = """
+import sys
+sys.path.insert(0, "tests")
+from pathlib import Path
+from models import allocator
+def told():
+    sys.exit("this process is told to keep what it frees")
+allocator.keep_freed_memory = told
+from nodes import create_cloud, create_edge, CloudSettings, EdgeSettings
+import test_experiments_training
+folder = Path(sys.argv[1])
+create_edge(EdgeSettings(weights=folder))
+create_cloud(CloudSettings(weights=folder, store="memory://"))
+"""
 
+
+def test_applications_and_test_modules_leave_their_process_as_it_is(toy_folder: Path) -> None:
+    """It is the commands' to decide: a test's process, which runs many of them, grew to gigabytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", _APPLICATIONS, str(toy_folder)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("role", ["edge", "cloud"])
+def test_a_nodes_process_keeps_it(role: str, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: told.append(role))
+    monkeypatch.setattr(run, "configure_logs", lambda *_: None)
+    monkeypatch.setattr(run, "adopt_loggers", lambda: None)
+    monkeypatch.setattr(run._Server, "run", lambda _: None)
+    monkeypatch.setenv("SPIKELINK_WEIGHTS", str(toy_folder))
+    monkeypatch.setenv("SPIKELINK_STORE", "memory://")
+    with pytest.raises(SystemExit):  # it has not served
+        run.run_node(role, lambda _: pytest.fail("no dashboard"))
+    assert told == [role]
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
     assert not allocator.keep_freed_memory()
     monkeypatch.setattr(allocator.sys, "platform", "darwin")

@@ -44,6 +44,10 @@ class ToldEdge:
                 await asyncio.sleep(0.01)
             return Response(b"{}", 429, {"Retry-After": "3"}, media_type="application/json")
 
+        @app.patch("/v1/links/{name}")
+        async def ending(name: str) -> Response:
+            return Response(b'{"detail": "ending"}', 503, {"Retry-After": "1"}, media_type="application/problem+json")
+
         return app
 
     async def _halves(self) -> AsyncIterator[bytes]:
@@ -86,6 +90,13 @@ def test_each_event_arrives_before_the_next_is_sent(http: httpx2.Client, edge: T
         assert next(chunks) == FIRST
         edge.go_on.set()
         assert b"".join(chunks) == SECOND
+
+
+def test_when_to_come_back_is_passed_on(edge: ToldEdge) -> None:
+    """A channel that ends says so to who changes a link, and the browser has to hear of it."""
+    with serving(edge.app()) as channel, running_dashboard(channel=str(channel.base_url)) as client:
+        response = client.patch("/v1/links/forward", json={"ber": 0.1})
+    assert (response.status_code, response.headers.get("Retry-After")) == (503, "1")
 
 
 def test_a_browser_that_leaves_ends_the_edges_work(http: httpx2.Client, edge: ToldEdge) -> None:

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge over a channel that fails on request: retries, restarts, deadlines, seeds, what the nodes count."""
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 
+import httpx2
 import pytest
 from edge_line import IMAGE, PNG, Line, running_line
 from essence import Essence, of_reply
-from nodes import NEVER, metric, png, problem, running_edge
-from recording_proxy import Fault, reply_of
+from nodes import NEVER, metric, png, problem, running_edge, until
+from recording_proxy import Fault, HttpMessage, reply_of
 from toy import toy_images
 
 from channel.bsc import feedback_flipped
-from service.wire import BatchClassification, Classification
+from service.wire import BatchClassification, Classification, RelayedAnswer
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
@@ -116,6 +120,56 @@ def test_a_refusal_from_beyond_reaches_the_caller(line: Line, status: int, seen:
 
 def test_an_answer_that_cannot_be_read(line: Line) -> None:
     problem(line.post(reply_of(200, b'{"answer": 1}')), 502)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"session": "f" * 32}, {"round": 2}, {"answers": []}, {"answers": [{"block": 1, "feedback": "NACK"}]}],
+    ids=lambda other: next(iter(other)),
+)
+def test_an_answer_to_another_frame_is_the_channels_fault(line: Line, other: dict[str, object]) -> None:
+    """Well-formed, and of no use: it was an unforeseen error, or another block's answer was taken for this one's."""
+
+    def answer(request: HttpMessage) -> bytes:
+        whole = RelayedAnswer.model_validate_json(answered[0].response.body).model_dump()
+        named = {"session": request.headers["spikelink-session"], "round": 1, **other}
+        return reply_of(200, json.dumps({**whole, "answer": {**whole["answer"], **named}}).encode())
+
+    line.classify(threshold=NEVER)
+    answered = line.proxy.posts()
+    problem(line.post(answer, threshold=NEVER), 502)
+
+
+def test_results_of_other_blocks_are_the_channels_fault(line: Line) -> None:
+    seed = next(s for s in count() if feedback_flipped(0.5, seed=s, block=0, t=4))
+    line.channel.patch("/v1/links/feedback", json={"ber": 0.5})
+    try:
+        line.classify(threshold=NEVER, seed=seed)
+        whole = json.loads(line.proxy.posts()[-1].response.body)
+        for results in ([], [{**whole["results"][0], "block": 1}], whole["results"] * 2):
+            answer = reply_of(200, json.dumps({**whole, "results": results}).encode())
+            problem(line.post(None, answer, threshold=NEVER, seed=seed), 502)
+    finally:
+        line.channel.post("/v1/reset")
+
+
+@pytest.mark.parametrize("route", ["/v1/classify", "/v1/classify/batch"])
+def test_a_caller_that_goes_away_ends_its_session(line: Line, route: str) -> None:
+    """It went on to its end or its deadline, a minute, for nobody: only a caller that reads events was missed."""
+    batch = {"files": [("images", ("a.png", IMAGE, "image/png"))]}
+    sent = httpx2.Request("POST", "http://localhost", **(batch if "batch" in route else {"content": IMAGE}))  # type: ignore[arg-type]
+    body, kind = sent.read(), sent.headers.get("Content-Type", PNG["Content-Type"])
+    abandoned = metric(line.edge, "edge_abandoned_total")
+    line.proxy.exchanges.clear()
+    line.proxy.faults[:] = [None, "hang"]
+    base = line.edge.base_url
+    connection = HTTPConnection(base.host, base.port or 80, timeout=60)
+    with closing(connection):
+        connection.request("POST", f"{route}?threshold={NEVER}", body, {"Content-Type": kind})
+        until(lambda: line.proxy.faults == [], "the second round, which is never answered")
+    until(lambda: metric(line.edge, "edge_abandoned_total") == abandoned + 1, "the session's end")
+    assert len(line.classify(threshold=NEVER).rounds) == 5, "the edge goes on"
+    assert len(line.proxy.posts()) == 5, "nothing more was sent of the session that was given up"
 
 
 def test_a_hanging_channel_costs_no_more_than_the_deadline(toy_folder: Path, line: Line) -> None:

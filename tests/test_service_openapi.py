@@ -171,3 +171,19 @@ def test_a_number_is_neither_true_nor_false_nor_text(number: object, urls: dict[
     ):
         with httpx2.Client(base_url=urls[role]) as http:
             problem(http.request(method, path, json=body), 422)
+
+
+@pytest.mark.parametrize("role", ["channel", "cloud"])
+def test_a_block_is_asked_for_once(role: str, urls: dict[str, str], toy_folder: Path) -> None:
+    """Closing a block twice in one request means nothing; the results would not be as many as the blocks."""
+    sender = Sender(toy_folder, images=2)
+    frame = sender.frame(1)
+    path = f"/v1/sessions/{sender.session}/result"
+    with httpx2.Client(base_url=urls[role], timeout=60) as http:
+        sent = http.post("/v1/frames", content=frame.payload, headers={**frame.headers(), SEED: "1"})
+        assert sent.status_code == 200, sent.text
+        for blocks in ([0, 0], [1, 0, 1]):
+            found = problem(http.post(path, json={"blocks": blocks}), 422)
+            assert "a block is named more than once" in found.detail
+        answer = http.post(path, json={"blocks": [1, 0]})
+        assert [each["block"] for each in answer.json()["results"]] == [1, 0]

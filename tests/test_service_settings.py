@@ -149,6 +149,31 @@ def test_a_token_file_that_holds_none(tmp_path: Path, content: str | None) -> No
         loaded("edge", TOKEN_FILE=str(path)).bearer()
 
 
+@pytest.mark.parametrize("token", ["", " ", " blanks ", "two\nlines", "schlüssel", "tab\t"])
+def test_a_token_that_no_header_can_carry(token: str, tmp_path: Path) -> None:
+    """An empty admin token let in whoever sent `Authorization: Bearer` and nothing more; the others let in nobody."""
+    with pytest.raises(SettingsError, match="token"):
+        loaded("channel", HOST="0.0.0.0", TOKEN=token)
+    settings = loaded("channel", TOKEN=token, ADMIN_TOKEN=token)
+    assert isinstance(settings, ChannelSettings)
+    for read in (settings.bearer, settings.admin_bearer):
+        with pytest.raises(ValueError, match=r"^a token (is empty|holds no token: .*)$"):
+            read()
+    path = tmp_path / "token"
+    path.write_text(token, encoding="utf-8")
+    if token.strip() not in ("", "blanks", "tab"):
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            loaded("edge", TOKEN_FILE=str(path)).bearer()
+
+
+def test_an_empty_token_does_not_hide_the_one_in_the_file(tmp_path: Path) -> None:
+    """The node was open, though it had been given a token."""
+    path = tmp_path / "token"
+    path.write_text("of-the-nodes")
+    with pytest.raises(ValueError, match="a token is empty"):
+        loaded("edge", TOKEN="", TOKEN_FILE=str(path)).bearer()
+
+
 def test_a_token_is_not_shown() -> None:
     settings = loaded("channel", TOKEN="of-the-nodes", ADMIN_TOKEN="of-the-admin")
     assert "of-the" not in repr(settings) + str(settings)

@@ -143,7 +143,6 @@ def _one_thread() -> Iterator[None]:
 def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     if not tasks:
         return
-    keep_freed_memory()
     with _one_thread():
         parts = load_parts(job.spec)
         for task in tasks:

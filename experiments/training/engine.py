@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models.allocator import keep_freed_memory
 from models.inference import choose_device
 
 #: What the kernel calls a processor whose matrix unit multiplies bfloat16.
@@ -40,7 +39,6 @@ def choose_engine(device: str, *, bf16: bool, compiled: bool | None) -> Engine:
     channels_last: on CUDA, and on CPUs whose matrix unit (AMX) takes bfloat16; cores without it were measured to be
     faster in the usual layout. Compiled: on CUDA unless told otherwise; on the CPU it gained nothing.
     """
-    keep_freed_memory()
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.backends.cudnn.benchmark = True

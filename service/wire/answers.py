@@ -3,7 +3,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, field_validator
 
 from service.wire.base import FEEDBACK, MAX_BATCH, OUTCOME, Index, Wire
 
@@ -66,7 +66,16 @@ class RelayedAnswer(Wire):
 class ResultRequest(Wire):
     """Asks for the classification of blocks with the bits at hand; closes them."""
 
-    blocks: tuple[Annotated[Index, Strict()], ...] = Field(min_length=1, max_length=MAX_BATCH)
+    blocks: tuple[Annotated[Index, Strict()], ...] = Field(
+        min_length=1, max_length=MAX_BATCH, description="each once", json_schema_extra={"uniqueItems": True}
+    )
+
+    @field_validator("blocks")
+    @classmethod
+    def _each_once(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(blocks)) < len(blocks):
+            raise ValueError("a block is named more than once")
+        return blocks
 
 
 class BlockResult(Wire):

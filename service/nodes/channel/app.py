@@ -18,6 +18,7 @@ from service.errors import (
     SessionGone,
     TooLarge,
     TooSlow,
+    Unauthorized,
     Unprocessable,
     Unreadable,
     UnsupportedMedia,
@@ -136,7 +137,7 @@ def _add_frame_routes(app: FastAPI, state: NodeState, relay: Relay) -> None:
 
 def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
     guarded = [Depends(only_for_admin(admin))]
-    missing = documented(NotFound, Unprocessable)
+    missing, refused = documented(NotFound, Unprocessable), documented(Unauthorized)
 
     @app.get("/v1/links", tags=["links"], summary="All links")
     async def list_links() -> list[LinkCounters]:
@@ -150,16 +151,28 @@ def _add_link_routes(app: FastAPI, links: LinkTable, admin: str | None) -> None:
         "/v1/links/{name}",
         tags=["links"],
         summary="Change a link",
-        responses={**missing, **documented(Unreadable, TooLarge, TooSlow)},
+        responses={**missing, **refused, **documented(Unreadable, TooLarge, TooSlow)},
         dependencies=guarded,
     )
     async def change_link(name: str, change: LinkChange) -> LinkCounters:
         return links.change(name, change)
 
-    @app.post("/v1/links/{name}/reset", tags=["links"], summary="Undo changes", responses=missing, dependencies=guarded)
+    @app.post(
+        "/v1/links/{name}/reset",
+        tags=["links"],
+        summary="Undo changes",
+        responses={**missing, **refused},
+        dependencies=guarded,
+    )
     async def reset_link(name: str) -> LinkCounters:
         return links.reset(name)
 
-    @app.post("/v1/reset", tags=["links"], summary="Undo the changes of all links", dependencies=guarded)
+    @app.post(
+        "/v1/reset",
+        tags=["links"],
+        summary="Undo the changes of all links",
+        responses=refused,
+        dependencies=guarded,
+    )
     async def reset() -> list[LinkCounters]:
         return [links.reset(name) for name in LINKS]

@@ -155,5 +155,4 @@ def _parsed(reply: Reply) -> FrameAnswer:
 
 
 def _as_it_is(reply: Reply) -> Response:
-    headers = {"Retry-After": reply.retry_after} if reply.retry_after else None
-    return Response(reply.body, reply.status, headers, media_type=reply.content_type)
+    return Response(reply.body, reply.status, reply.lasting_headers, media_type=reply.content_type)

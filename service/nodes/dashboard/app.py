@@ -12,7 +12,6 @@ from fastapi.responses import StreamingResponse
 
 from service.errors import (
     Busy,
-    Forbidden,
     NotFound,
     NotReady,
     PeerFailed,
@@ -105,8 +104,9 @@ def create_dashboard(settings: DashboardSettings, desk: SweepDesk) -> FastAPI:
         lifespan=lifespan,
     )
     for router in (_looking(node), _doing(node), sweeps.looking(desk), sweeps.doing(desk, state, admin)):
-        app.include_router(router, responses=documented(Forbidden))
-    app.mount("/", PageFiles(), name="page")
+        app.include_router(router)
+    # Where no route is: a mount would take what the routes refuse, and answer for them.
+    app.router.default = PageFiles()
     return app
 
 
@@ -189,4 +189,4 @@ async def _to_channel(node: Dashboard, request: Request) -> Response:
     call = call_of(request, await request.body())
     reply = await node.peers.hops["channel"].ask(request.method, call, Deadline.after(_LINK_PATIENCE_S))
     await node.watch.links()
-    return Response(reply.body, reply.status, media_type=reply.content_type)
+    return Response(reply.body, reply.status, reply.lasting_headers, media_type=reply.content_type)

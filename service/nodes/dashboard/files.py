@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -26,6 +27,18 @@ class PageFiles(StaticFiles):
 
     def __init__(self) -> None:
         super().__init__(directory=PAGE, html=True)
+
+    def get_path(self, scope: Scope) -> str:
+        """The file's name, whose only spelling is its own: what is beside it is relative to it."""
+        path, name = super().get_path(scope), scope["path"].removeprefix("/")
+        if name and (path != name or path == os.curdir):
+            raise HTTPException(404)
+        return path
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file that is not there is not there for any method."""
+        found = await super().get_response(path, {**scope, "method": "GET"})
+        return found if scope["method"] in ("GET", "HEAD") else await super().get_response(path, scope)
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request passed on to another node, its reply sent on as it comes, and given up when the browser has left."""
 
-import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from fastapi.sse import format_sse_event
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.errors import PeerFailed, PeerTimedOut, problem_event
 from service.hop import Call, Deadline, Flow, Hop
+from service.leaving import unless_left
 from service.wire import EVENT_STREAM
 
 #: What a reply keeps of its headers; the rest belongs to the hop.
@@ -33,16 +34,8 @@ class PassedOn(Response):
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        forwarding = asyncio.ensure_future(self._forward(Request(scope), send))
-        leaving = asyncio.ensure_future(_left(receive))
-        try:
-            await asyncio.wait({forwarding, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            forwarding.cancel()  # does nothing to one that has ended
-            await asyncio.gather(forwarding, leaving, return_exceptions=True)
-        if not forwarding.cancelled():
-            forwarding.result()
+        with suppress(ClientDisconnect):
+            await unless_left(receive, self._forward(Request(scope), send))
 
     async def _forward(self, request: Request, send: Send) -> None:
         streaming = False
@@ -64,12 +57,6 @@ async def _send_chunks(flow: Flow, send: Send) -> None:
     async for chunk in flow.chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _left(receive: Receive) -> None:
-    """Returns when the browser has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _kept(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -28,9 +28,10 @@ from service.errors import (
     UnsupportedMedia,
     documented,
 )
-from service.frames import RequestIdDep
+from service.frames import RequestIdDep, arrived_s
 from service.guard import Access, Limited
 from service.hop import Deadline, Hop
+from service.leaving import unless_left
 from service.limits import Allowance
 from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
@@ -62,14 +63,14 @@ class EdgeNode:
     hop: Hop
     metrics: EdgeMetrics
 
-    def session(self, plan: Plan, request_id: str) -> HarqSession:
-        """A session that has not begun. Raises Busy where there is no room for it."""
+    def session(self, plan: Plan, request: Request, request_id: str) -> HarqSession:
+        """A session that has not begun, whose deadline has. Raises Busy where there is no room for it."""
         try:
             self.queue.check_room()
         except Busy as refusal:
             self.metrics.refused(refusal)
             raise
-        deadline = Deadline.after(self.settings.deadline_s)
+        deadline = Deadline(arrived_s(request) + self.settings.deadline_s)
         exchange = Exchange(self.hop, request_id, deadline, noise_headers(plan.seed, plan.ber))
         return HarqSession(self.transmitters[plan.served.name], self.queue, exchange, plan)
 
@@ -146,12 +147,14 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         """With `Accept: text/event-stream`, each round is sent as it ends, and the result after the last."""
         refuse_while_draining(state)
         plan, images = plan_single(query, node.profiles), await raw_image(request)
-        session = node.session(plan, request_id)
+        session = node.session(plan, request, request_id)
 
         async def work(on_round: OnRound) -> Classification:
             return report.single(session, await node.run(session, images, on_round))
 
-        return stream(request, report.start(session), work) if wants_events(request) else await work(unheard)
+        if wants_events(request):
+            return stream(request, report.start(session), work)
+        return await unless_left(request.receive, work(unheard))
 
     @app.post(
         "/v1/classify/batch",
@@ -161,6 +164,7 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         max_body_size=node.settings.max_batch_bytes,
     )
     async def classify_batch(
+        request: Request,
         images: Annotated[list[UploadFile], File(description="PNG, JPEG or WebP files")],
         query: Annotated[BatchQuery, Query()],
         request_id: RequestIdDep,
@@ -168,5 +172,5 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         refuse_while_draining(state)
         plan = plan_batch(query, node.profiles, len(images))
         pixels = await multipart_images(images, node.settings.max_upload_bytes)
-        session = node.session(plan, request_id)
-        return report.batch(session, await node.run(session, pixels, unheard))
+        session = node.session(plan, request, request_id)
+        return report.batch(session, await unless_left(request.receive, node.run(session, pixels, unheard)))

@@ -48,13 +48,21 @@ class Exchange:
     async def frame(self, head: FrameHead, payload: bytes) -> RelayedAnswer:
         """Send a frame -> the answer. Raises SessionLost, or the refusal that the nodes beyond gave."""
         headers = {**head.to_headers(), **self._noise, "Content-Type": OCTETS}
-        return await self._post(Call("/v1/frames", payload, headers, self._request_id), RelayedAnswer)
+        relayed = await self._post(Call("/v1/frames", payload, headers, self._request_id), RelayedAnswer)
+        answer = relayed.answer
+        answered = (answer.session, answer.round, tuple(each.block for each in answer.answers))
+        if answered != (head.session, head.round, head.blocks) or len(relayed.flipped_bits) != len(head.blocks):
+            raise PeerFailed("the channel's answer is not the one to this frame")
+        return relayed
 
     async def result(self, session: str, blocks: tuple[int, ...]) -> ResultAnswer:
         """Ask for the result with the bits at hand. Raises as :meth:`frame`."""
         body = ResultRequest(blocks=blocks).model_dump_json().encode()
         headers = {"Content-Type": "application/json"}
-        return await self._post(Call(f"/v1/sessions/{session}/result", body, headers, self._request_id), ResultAnswer)
+        answer = await self._post(Call(f"/v1/sessions/{session}/result", body, headers, self._request_id), ResultAnswer)
+        if tuple(each.block for each in answer.results) != blocks:
+            raise PeerFailed("the channel's answer has other results than those asked for")
+        return answer
 
     async def _post(self, call: Call, kind: type[M]) -> M:
         reply = await self._persist(call)

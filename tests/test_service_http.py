@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP as its standard has it, at every node alike: methods, paths that are none, bytes that are no request."""
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from four_nodes import ROLES, Nodes, four_nodes, routes
+from nodes import NOWHERE, problem, serving, until
+
+from service.bounds import bounded_protocol
+from service.nodes.channel.app import create_channel
+from service.settings import ChannelSettings
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+#: Not in the OpenAPI documents.
+UNLISTED = {"/docs": {"GET"}, "/openapi.json": {"GET", "HEAD"}}
+UNRESOLVED = ("/..", "/.", "/vendor/..", "//elsewhere.example/..", "/./main.js", "/vendor/../main.js")
+ABSENT = ("/v1/absent", "/absent", "/v1", "/v1/", "//", "//elsewhere.example", "/%00", "/%2e%2e/%2e%2e")
+
+
+@pytest.fixture(scope="module")
+def nodes(toy_folder: Path) -> Iterator[Nodes]:
+    with four_nodes(toy_folder) as each:
+        yield each
+
+
+def send(node: httpx2.Client, method: str, path: str) -> httpx2.Response:
+    """A path as it stands: joined to the client's base, two slashes would become one."""
+    return node.request(method, str(node.base_url).rstrip("/") + path)
+
+
+def refused(response: httpx2.Response, status: int) -> httpx2.Response:
+    """Checks a refusal, whose body a reply to HEAD leaves out."""
+    if response.request.method == "HEAD":
+        assert (response.status_code, response.content) == (status, b"")
+        assert response.headers["Content-Type"] == "application/problem+json"
+    else:
+        problem(response, status)
+    return response
+
+
+def methods_of(node: httpx2.Client) -> dict[str, set[str]]:
+    """By path, what a node says that it answers."""
+    found = {path: set(methods) for path, methods in UNLISTED.items()}
+    for method, path in routes(node):
+        found.setdefault(path, set()).add(method)
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_405_names_every_method_of_its_path(nodes: Nodes, role: str) -> None:
+    """RFC 9110, section 15.5.6; a path may have several routes, and the dashboard's page is beside all of them."""
+    for path, methods in methods_of(nodes[role]).items():
+        for method in (method for method in METHODS if method not in methods):
+            allowed = refused(send(nodes[role], method, path), 405).headers["Allow"]
+            assert set(allowed.split(", ")) == methods, f"{method} {path}"
+
+
+def test_a_405_of_the_page_names_its_methods(nodes: Nodes) -> None:
+    for path in ("/", "/main.js", "/vendor/d3.min.js"):
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            assert refused(send(nodes["dashboard"], method, path), 405).headers["Allow"] == "GET, HEAD"
+        whole, head = send(nodes["dashboard"], "GET", path), send(nodes["dashboard"], "HEAD", path)
+        assert (whole.status_code, head.status_code, head.content) == (200, 200, b"")
+        assert whole.headers["Content-Length"] == head.headers["Content-Length"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("path", ABSENT)
+def test_a_path_that_is_none_is_not_there_for_any_method(nodes: Nodes, role: str, path: str) -> None:
+    for method in METHODS:
+        refused(send(nodes[role], method, path), 404)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_slash_too_much_is_another_path_and_points_nowhere(nodes: Nodes, role: str) -> None:
+    """A redirect would name the host that the caller has named."""
+    for method, path in (*routes(nodes[role]), ("GET", "/docs"), ("GET", "/index.html")):
+        assert "Location" not in refused(send(nodes[role], method, f"{path}/"), 404).headers
+
+
+@pytest.mark.parametrize("path", UNRESOLVED)
+def test_a_file_of_the_page_has_one_name(nodes: Nodes, path: str) -> None:
+    """No client of the tests' sends these as they stand: browsers do not either, and programs do."""
+    with connection(nodes["dashboard"]) as connected:
+        connected.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert everything(connected).startswith(b"HTTP/1.1 404 ")
+
+
+@contextmanager
+def connection(node: httpx2.Client) -> Iterator[socket.socket]:
+    with socket.create_connection((node.base_url.host, node.base_url.port or 80), timeout=60) as connected:
+        yield connected
+
+
+def everything(connected: socket.socket) -> bytes:
+    """What arrives until the other side closes."""
+    received = b""
+    while chunk := connected.recv(65536):
+        received += chunk
+    return received
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"BREW /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["method", "path", "bytes", "length", "tls"],
+)
+def test_what_is_no_request_is_answered_with_a_problem(sent: bytes) -> None:
+    app = create_channel(ChannelSettings(upstream=NOWHERE))
+    with serving(app, http=bounded_protocol(60.0)) as node, connection(node) as connected:
+        connected.sendall(sent)
+        head, _, body = everything(connected).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert headers["Content-Type"] == "application/problem+json"
+    assert (headers["Connection"], int(headers["Content-Length"])) == ("close", len(body))
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    found = json.loads(body)
+    assert (found["status"], found["request_id"]) == (400, headers["X-Request-ID"])
+    assert found["title"]
+    assert found["detail"]
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "kind"),
+    [
+        ("edge", "/v1/classify", "image/png"),
+        ("edge", "/v1/classify/batch", "multipart/form-data; boundary=b"),
+        ("channel", "/v1/frames", "application/octet-stream"),
+        ("channel", f"/v1/sessions/{'0' * 32}/result", "application/json"),
+        ("cloud", "/v1/frames", "application/octet-stream"),
+        ("dashboard", "/v1/classify", "image/png"),
+        ("dashboard", "/v1/reset", "application/json"),
+    ],
+)
+def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_unforeseen_error(
+    nodes: Nodes, role: str, path: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Closed tabs and lost networks are no faults of the node's, and its log must not call them so."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 500\r\n\r\n"
+    with caplog.at_level(logging.INFO), connection(nodes[role]) as connected:
+        connected.sendall(head.encode() + b"--b\r\nContent-Disp")
+        connected.close()
+        until(lambda: any(getattr(line, "path", "") == path for line in tuple(caplog.records)), "the request's line")
+    assert [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING] == []
