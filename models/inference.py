@@ -64,15 +64,6 @@ class Inference:
         return x if rows == 0 else torch.cat((x, x.new_zeros(rows, *x.shape[1:])))
 
 
-def aligned_threads(available: int) -> int:
-    """The largest power of two of at most so many threads.
-
-    An elementwise operation is cut between threads; other numbers cut inside a vector of the processor, whose rest is
-    computed by other instructions: then the batch shows in the last bits, whatever the tile (docs/decisions/0002).
-    """
-    return 1 << (available.bit_length() - 1)
-
-
 def choose_device(name: str) -> torch.device:
     """``cpu``, ``cuda`` or ``auto`` (CUDA where there is one).
 

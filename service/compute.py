@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from models.inference import Inference
+from models.threads import compute_with
 from service.errors import Busy, PeerTimedOut
 from service.hop import Deadline
 from service.settings import ComputeSettings
@@ -20,15 +21,15 @@ R = TypeVar("R")
 class ComputeQueue:
     """Runs functions in threads, first come first served. All their networks run in one further thread.
 
-    That thread is PyTorch's, which uses several cores for each pass. The others wait for it and hold little else, so
-    that there are as many as can share a pass.
+    That thread is PyTorch's, which uses ``threads`` cores for each pass. The others wait for it and hold little else,
+    so that there are as many as can share a pass.
     """
 
-    def __init__(self, settings: ComputeSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: ComputeSettings, threads: int, metrics: Metrics) -> None:
         self._max_waiting, self._waiting = settings.max_waiting, 0
-        self._executor = ThreadPoolExecutor(settings.stack_rows, thread_name_prefix="compute")
+        self._executor = ThreadPoolExecutor(settings.stack_rows, "compute", compute_with, (1,))
         limits = Limits(settings.stack_rows, settings.stack_delay_ms / 1000)
-        self._passes = PassQueue(limits, metrics)
+        self._passes = PassQueue(limits, threads, metrics)
         self._depth = metrics.gauge("compute_waiting", "Computations that wait or run")
         self._seconds = metrics.histogram("compute_seconds", "Time of one computation, waiting included")
 

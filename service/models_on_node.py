@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from models.inference import Inference, aligned_threads, choose_device
+from models.inference import Inference, choose_device
 from models.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from models.systems import SYSTEMS, System
+from models.threads import aligned_threads
 from models.weights import WEIGHTS_FOLDER, Manifest, WeightsError, available_profiles, available_systems, lacks
 from service.errors import Unprocessable
 from service.node_app import base_info
@@ -43,9 +42,10 @@ class ServedProfile:
 
 @dataclass(frozen=True)
 class ServedProfiles:
-    """The profiles that a node serves: those that have weights."""
+    """The profiles that a node serves, those that have weights; PyTorch computes their passes with so many threads."""
 
     folder: Path
+    threads: int
     by_name: Mapping[str, ServedProfile]
 
     def get(self, name: str | None) -> ServedProfile:
@@ -65,7 +65,6 @@ class ServedProfiles:
 def served_profiles(settings: ComputeSettings) -> ServedProfiles:
     """Raises WeightsError where no profile has weights, ValueError where the device is not there."""
     folder = settings.weights or WEIGHTS_FOLDER
-    torch.set_num_threads(settings.torch_threads or aligned_threads(torch.get_num_threads()))
     device, by_name = choose_device(settings.device), {}
     for name, manifest in available_profiles(folder).items():
         if manifest is not None:
@@ -73,7 +72,7 @@ def served_profiles(settings: ComputeSettings) -> ServedProfiles:
             by_name[name] = ServedProfile(PROFILES[name], manifest, inference)
     if not by_name:
         raise WeightsError(f"no profile has weights in {folder}")
-    return ServedProfiles(folder, by_name)
+    return ServedProfiles(folder, settings.torch_threads or aligned_threads(), by_name)
 
 
 def model_info(role: str, served: ServedProfiles, *, store: str | None = None, durable: bool | None = None) -> NodeInfo:
@@ -84,7 +83,7 @@ def model_info(role: str, served: ServedProfiles, *, store: str | None = None, d
         "systems": tuple(SYSTEMS),
         "device": str(inference.device),
         "dtype": "bfloat16" if inference.bf16 else "float32",
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": served.threads,
         "store": store,
         "durable": durable,
     }

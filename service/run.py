@@ -69,8 +69,13 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
     settings = load_settings(ROLES[role], os.environ)
     configure_logs(settings.log_level, role)
     if isinstance(settings, ComputeSettings):
+        # How often a waiting thread of OpenMP, which PyTorch brings, looks for work before it sleeps: otherwise for a
+        # millisecond, on a core that the next node needs (docs/decisions/0017).
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         importlib.import_module("torch")  # it brings handlers of its own, and some modules warn when they are loaded
-        importlib.import_module("models.allocator").keep_freed_memory()  # of the process, which is ours
+        # Of the process, which is ours:
+        importlib.import_module("models.allocator").keep_freed_memory()
+        importlib.import_module("models.threads").compute_with(1)  # the thread of the passes has the cores
         adopt_loggers()
     app = create_app(settings, make_desk)
     config = uvicorn.Config(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from models.inference import Function, Inference
+from models.threads import compute_with
 from service.telemetry import Metrics
 
 Outputs = tuple[Tensor, ...]
@@ -49,10 +50,13 @@ class _Pass:
 
 
 class PassQueue:
-    """One thread that runs passes, the first to come first, each with those of its kind that wait with it."""
+    """One thread that runs passes, the first to come first, each with those of its kind that wait with it.
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        self._limits = limits
+    PyTorch cuts its operations between ``threads``.
+    """
+
+    def __init__(self, limits: Limits, threads: int, metrics: Metrics) -> None:
+        self._limits, self._threads = limits, threads
         self._waiting: deque[_Pass] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -80,6 +84,7 @@ class PassQueue:
         self._thread.join()
 
     def _serve(self) -> None:
+        compute_with(self._threads)
         while stack := self._next():
             self._run(stack)
 

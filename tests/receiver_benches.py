@@ -105,7 +105,7 @@ class CoreReplica:
     def __init__(self, oracle: Oracle, primary: SessionStore, clock: ManualClock) -> None:
         self.primary, self.cache = primary, StateCache(2**30, TTL_S, clock=clock)
         self.store = ResilientStore(primary, clock=clock)
-        self.queue = ComputeQueue(SETTINGS, Metrics())
+        self.queue = ComputeQueue(SETTINGS, 1, Metrics())
         inference = Inference(choose_device("cpu"), tile=TILE)
         served = ServedProfile(PROFILE, read_manifest(PROFILE.name, oracle.folder), inference)
         engine = Engine(served, Receiver(oracle.networks, self.queue.stacked(inference)), self.cache)

@@ -57,7 +57,7 @@ class Line:
 @contextmanager
 def busy_line(rows: int = 64) -> Iterator[Line]:
     recorded = Recorded()
-    queue = PassQueue(Limits(rows, 0.0), Metrics())
+    queue = PassQueue(Limits(rows, 0.0), 1, Metrics())
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(queue.run, PLAIN, recorded.doubled, [torch.ones(1, 3)])
         assert recorded.begun.wait(30)
@@ -108,7 +108,7 @@ def test_a_pass_waits_for_others_until_it_is_full() -> None:
     """The delay is longer than the test may take: only a full pass goes at once."""
     recorded = Recorded()
     recorded.go_on.set()
-    queue = PassQueue(Limits(3, 3600.0), Metrics())
+    queue = PassQueue(Limits(3, 3600.0), 1, Metrics())
     with ThreadPoolExecutor(2) as pool:
         line = Line(queue, pool, recorded)
         line.submit(1, 3)
@@ -130,7 +130,7 @@ def test_what_waits_when_the_node_ends_is_still_computed() -> None:
 
 
 def test_stacked_inference_is_the_same_inference() -> None:
-    queue = PassQueue(Limits(8, 0.0), Metrics())
+    queue = PassQueue(Limits(8, 0.0), 1, Metrics())
     stacked = StackedInference.over(Inference(torch.device("cpu"), bf16=True, tile=4), queue)
     assert (stacked.device, stacked.bf16, stacked.tile) == (torch.device("cpu"), True, 4)
     queue.close()

@@ -72,7 +72,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
         lambda: model_info("cloud", profiles, store=store.name, durable=store.durable),
         lambda: _readiness(store),
     )
-    queue = ComputeQueue(settings, state.metrics)
+    queue = ComputeQueue(settings, profiles.threads, state.metrics)
     engines = {}
     for name, served in profiles.by_name.items():
         networks = load_cloud(served.profile, served.manifest, profiles.folder)

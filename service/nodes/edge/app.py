@@ -93,7 +93,7 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         return Readiness(ready=channel == "ok", checks={"weights": "ok", "channel": channel})
 
     state = NodeState("edge", lambda: model_info("edge", profiles), checks)
-    queue = ComputeQueue(settings, state.metrics)
+    queue = ComputeQueue(settings, profiles.threads, state.metrics)
     transmitters = {
         name: RememberingTransmitter(
             load_edge(served.profile, served.manifest, profiles.folder),
