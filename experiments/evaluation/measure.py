@@ -22,6 +22,7 @@ from experiments.evaluation.outcomes import Outcomes, join, stack
 from experiments.evaluation.parts import Parts, Spec, load_parts
 from experiments.evaluation.passes import PASSES, PreparedImages
 from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerprint, setting_of
+from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
 
 
@@ -154,6 +155,7 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(job: _Job, done: "Queue[int]") -> None:
+    end_with_the_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
     _worker.update(job=job, done=done)

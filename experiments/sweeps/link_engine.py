@@ -2,12 +2,10 @@
 """Units in process: the link that the nodes are tested against, one thread a worker."""
 
 import asyncio
-import os
 import signal
-import threading
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +14,7 @@ import torch
 from experiments.evaluation.parts import Spec
 from experiments.sweeps.engine import Answer, EngineError, Task
 from experiments.sweeps.result import UnitResult
+from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
 from models.inference import Inference, choose_device
 from models.link import InProcessLink, Request
@@ -56,15 +55,7 @@ class LinkEngine:
 
 def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    """A parent that is killed tells nobody, and its workers would wait for the next unit for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_the_parent()
 
 
 @cache
