@@ -65,7 +65,7 @@ def check_weights(edge: NodeInfo, profile: str, weights_sha256: str) -> None:
 
 
 def tile_of(edge: NodeInfo, profile: str) -> int:
-    """The tile of a profile that the edge serves."""
+    """The tile of a profile that the edge serves, in rows; 1 where the edge does not say it."""
     return next(entry.tile for entry in edge.profiles if entry.name == profile) or 1
 
 
