@@ -90,6 +90,12 @@ def workers_of(pid: int) -> list[int]:
     return [child for child, command in descendants(pid).items() if command.startswith("ray::RayWorker")]
 
 
+def ready_workers_of(pid: int) -> list[int]:
+    """Those that have loaded their models."""
+    every = descendants(pid).items()
+    return [child for child, command in every if command in ("ray::RayWorker", "ray::RayWorker.compute")]
+
+
 def environment_of(pid: int) -> dict[str, str]:
     pairs = (line.partition("=") for line in (_read(pid, "environ") or "").split("\0"))
     return {name: value for name, _, value in pairs}

@@ -27,6 +27,7 @@ from ray_processes import (
     environment,
     environment_of,
     listening,
+    ready_workers_of,
     running_head,
     workers_of,
 )  # fmt: skip  # a list of names
@@ -135,16 +136,26 @@ def middle(bench: Bench, store: str, process: "subprocess.Popen[str]", said: Pat
     assert bench.finished(store) < UNITS
 
 
+def both_stopped(pid: int) -> tuple[int, int]:
+    """The two workers below a process, stopped: one that has done units, and one that may only be starting."""
+    first, *_ = ready_workers_of(pid)
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: len(workers_of(pid)) == 2, "the other worker", 240)
+    (second,) = set(workers_of(pid)) - {first}
+    os.kill(second, signal.SIGSTOP)
+    return first, second
+
+
 def test_a_worker_killed_then_cancelled_and_resumed(bench: Bench, head: Head) -> None:
     joined = ["--ray-address", head.address]
     with bench.running(bench.arguments("ray", "run", bench.spec, *joined), RAY_AUTH_TOKEN=TOKEN) as (process, said):
         middle(bench, "ray", process, said)
-        before = workers_of(head.pid)
-        assert len(before) == 2
-        os.kill(before[0], signal.SIGKILL)
+        killed, survivor = both_stopped(head.pid)  # nothing is finished, however long the next one takes to start
+        os.kill(killed, signal.SIGKILL)
         until(lambda: "a Ray worker is lost, its unit is done again" in said.read_text(), "the news")
-        until(lambda: len(set(workers_of(head.pid)) - {before[0]}) == 2, "another worker", 240)
         assert spikelink("cancel", "", *bench.kept("ray")).exit_code == 0
+        until(lambda: len(set(workers_of(head.pid)) - {killed}) == 2, "another worker", 240)
+        os.kill(survivor, signal.SIGCONT)
         assert process.wait(240) == 1
         assert "somebody has cancelled it" in said.read_text()
     assert 0 < bench.finished("ray") < UNITS
@@ -158,15 +169,16 @@ def test_its_own_cluster_is_closed_to_others_and_may_go(bench: Bench) -> None:
     options = ("--parallel", "2", "--patience-s", "1")
     with bench.running(bench.arguments("gone", "run", bench.spec, *options)) as (process, said):
         middle(bench, "gone", process, said)
+        workers = both_stopped(process.pid)
         everything = descendants(process.pid)
-        workers = workers_of(process.pid)
-        assert len(workers) == 2
         assert {environment_of(pid)["RAY_AUTH_MODE"] for pid in workers} == {"token"}
         assert all(len(environment_of(pid)["RAY_AUTH_TOKEN"]) == 64 for pid in workers)
         assert listening(everything)
         assert listening(everything) <= LOOPBACK
         (store,) = [pid for pid, command in everything.items() if "gcs_server" in command]
         os.kill(store, signal.SIGKILL)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
         assert process.wait(240) == 1
         assert "is gone; what is finished is kept, and the same command goes on" in said.read_text()
     assert bench.finished("gone") < UNITS
