@@ -44,13 +44,18 @@ class Inference:
 
         Inputs and outputs all have the batch as their first axis. Gradients are off.
         """
-        done = [self._run_piece(function, piece) for piece in self._pieces(inputs)]
-        return done[0] if len(done) == 1 else tuple(torch.cat(parts) for parts in zip(*done, strict=True))
+        return joined([self._run_piece(function, piece) for piece in self.pieces(inputs)])
 
-    def _pieces(self, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        batch = inputs[0].shape[0]
-        rows = max(batch, 1) if self.device.type != "cpu" else max(CPU_PIECE_ROWS // self.tile, 1) * self.tile
-        return [[x[start : start + rows] for x in inputs] for start in range(0, max(batch, 1), rows)]
+    def pieces(self, inputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """The inputs, cut into what is run at a time: whole tiles, all but the last of equal rows."""
+        batch = max(inputs[0].shape[0], 1)
+        rows = min(self.piece_rows or batch, batch)
+        return [[x[start : start + rows] for x in inputs] for start in range(0, batch, rows)]
+
+    @property
+    def piece_rows(self) -> int | None:
+        """The most rows that are run at a time; None where there is no such bound."""
+        return max(CPU_PIECE_ROWS // self.tile, 1) * self.tile if self.device.type == "cpu" else None
 
     def _run_piece(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         batch = inputs[0].shape[0]
@@ -62,6 +67,11 @@ class Inference:
         x = x.to(self.device)
         rows = -x.shape[0] % self.tile
         return x if rows == 0 else torch.cat((x, x.new_zeros(rows, *x.shape[1:])))
+
+
+def joined(pieces: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The outputs of a whole batch from those of its pieces."""
+    return pieces[0] if len(pieces) == 1 else tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
 
 
 def choose_device(name: str) -> torch.device:

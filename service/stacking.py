@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-from models.inference import Function, Inference
-from models.threads import compute_with
+from models.inference import Function, Inference, joined
+from models.threads import aligned_threads, compute_with
 from service.telemetry import Metrics
 
 Outputs = tuple[Tensor, ...]
@@ -50,68 +51,105 @@ class _Pass:
 
 
 class PassQueue:
-    """One thread that runs passes, the first to come first, each with those of its kind that wait with it.
+    """Lanes, threads that run passes: the first to come first, each with those of its kind that wait with it.
 
-    PyTorch cuts its operations between ``threads``.
+    There are ``threads`` lanes, which are cores. The first lane serves everything and cuts its operations between the
+    cores that have nothing else to do; the others take full pieces of large batches, because cores compute more pieces
+    apart than they do together (docs/decisions/0017). On a GPU nothing is a full piece, and one lane serves it.
     """
 
     def __init__(self, limits: Limits, threads: int, metrics: Metrics) -> None:
         self._limits, self._threads = limits, threads
         self._waiting: deque[_Pass] = deque()
+        self._idle: set[int] = set()
         self._changed = threading.Condition()
         self._closed = False
         self._rows = metrics.histogram("pass_rows", "Rows of a pass through a network", buckets=_ROW_BUCKETS)
         self._seconds = metrics.histogram("pass_seconds", "Time of a pass through a network, waiting not included")
-        self._thread = threading.Thread(target=self._serve, name="passes", daemon=True)
-        self._thread.start()
+        self._lanes = [
+            threading.Thread(target=self._serve, args=(lane,), name=f"passes-{lane}", daemon=True)
+            for lane in range(threads)
+        ]
+        for lane in self._lanes:
+            lane.start()
 
     def run(self, inference: Inference, function: Function, inputs: Sequence[Tensor]) -> Outputs:
         """The outputs of a pass; blocks until they are there. Raises what the function raises."""
         kind = (inference, function, tuple((x.shape[1:], x.dtype) for x in inputs))
-        waiting = _Pass(kind, inputs, time.monotonic())
+        at_s = time.monotonic()
+        pieces = [_Pass(kind, piece, at_s) for piece in inference.pieces(inputs)]
         with self._changed:
             if self._closed:
                 raise RuntimeError("the node has stopped computing")
-            self._waiting.append(waiting)
-            self._changed.notify()
-        return waiting.outputs.result()
+            self._waiting.extend(pieces)
+            self._changed.notify_all()
+        return joined([piece.outputs.result() for piece in pieces])
 
     def close(self) -> None:
-        """Run what waits, then end the thread."""
+        """Run what waits, then end the lanes."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.join()
 
-    def _serve(self) -> None:
-        compute_with(self._threads)
-        while stack := self._next():
+    def _serve(self, lane: int) -> None:
+        compute_with(1)
+        while taken := self._next(lane):
+            stack, threads = taken
+            if lane == 0:
+                compute_with(threads)
             self._run(stack)
 
-    def _next(self) -> list[_Pass]:
-        """The passes to run now; empty where no more will come."""
+    def _next(self, lane: int) -> tuple[list[_Pass], int] | None:
+        """The passes to run now, and with how many threads; None where no more will come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return []
-            left_s = self._waiting[0].at_s + self._limits.delay_s - time.monotonic()
-            if left_s > 0:
-                self._changed.wait_for(lambda: self._closed or self._full(), timeout=left_s)
-            stack = self._stack()
+            self._idle.add(lane)
+            while not (stack := self._stack(lane)):
+                if self._closed and not self._waiting:
+                    return None
+                self._changed.wait(self._ripe_in_s())
+            self._idle.remove(lane)
             for taken in stack:
                 self._waiting.remove(taken)
-            return stack
+            self._changed.notify_all()  # the next lane may have something to do
+            elsewhere = self._threads - len(self._idle) - 1 + sum(self._full([one]) for one in self._waiting)
+            return stack, aligned_threads(max(1, self._threads - elsewhere))
 
-    def _full(self) -> bool:
-        kind = self._waiting[0].kind
-        return sum(other.rows for other in self._waiting if other.kind == kind) >= self._limits.rows
+    def _ripe_in_s(self) -> float | None:
+        """When the first to wait for company waits no longer; None where it does not wait for that."""
+        if not self._waiting or (age_s := time.monotonic() - self._waiting[0].at_s) >= self._limits.delay_s:
+            return None
+        return self._limits.delay_s - age_s
 
-    def _stack(self) -> list[_Pass]:
-        """The first to wait, and others of its kind as long as there is room."""
-        first = self._waiting[0]
-        stack, rows = [first], first.rows
-        for other in list(self._waiting)[1:]:
-            if other.kind == first.kind and rows + other.rows <= self._limits.rows:
+    def _stack(self, lane: int) -> list[_Pass]:
+        """What the lane may run: of the first kind that is ready, the first to wait, and others while there is room."""
+        if lane != min(self._idle):
+            return []
+        by_kind: dict[Kind, list[_Pass]] = {}
+        for waiting in self._waiting:
+            by_kind.setdefault(waiting.kind, []).append(waiting)
+        for kind, passes in by_kind.items():
+            if self._full(passes) or (lane == 0 and self._ripe(passes)):
+                return _whole_tiles(self._that_fit(passes), kind[0].tile)
+        return []
+
+    def _ripe(self, passes: list[_Pass]) -> bool:
+        """Whether they need not wait for company."""
+        if self._closed or sum(one.rows for one in passes) >= self._limits.rows:
+            return True
+        return time.monotonic() - passes[0].at_s >= self._limits.delay_s
+
+    def _full(self, passes: list[_Pass]) -> bool:
+        """Whether there are as many rows as a CPU computes at a time."""
+        piece_rows = passes[0].kind[0].piece_rows
+        return piece_rows is not None and sum(one.rows for one in passes) >= min(piece_rows, self._limits.rows)
+
+    def _that_fit(self, passes: list[_Pass]) -> list[_Pass]:
+        most = min(self._limits.rows, passes[0].kind[0].piece_rows or self._limits.rows)
+        stack, rows = [passes[0]], passes[0].rows
+        for other in passes[1:]:
+            if rows + other.rows <= most:
                 stack.append(other)
                 rows += other.rows
         return stack
@@ -133,11 +171,17 @@ class PassQueue:
         if len(stack) == 1:
             return [inference.run(function, *stack[0].inputs)]
         inputs = (torch.cat(parts) for parts in zip(*(one.inputs for one in stack), strict=True))
-        joined = inference.run(function, *inputs)
+        together = inference.run(function, *inputs)
         rows = [one.rows for one in stack]
         # Copies: a view would keep the rows of all the others alive for as long as one session lasts.
-        shares = (torch.split(x, rows) for x in joined)
+        shares = (torch.split(x, rows) for x in together)
         return [tuple(share.clone() for share in of_one) for of_one in zip(*shares, strict=True)]
+
+
+def _whole_tiles(stack: list[_Pass], tile: int) -> list[_Pass]:
+    """As many of the first as fill whole tiles, so that nothing is padded while others wait; all where none do."""
+    rows = list(accumulate(one.rows for one in stack))
+    return stack[: max((count for count, total in enumerate(rows, 1) if total % tile == 0), default=len(stack))]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from nodes import until
@@ -31,14 +28,13 @@ from ray_processes import (
     running_head,
     workers_of,
 )  # fmt: skip  # a list of names
-from sweeps import Heard, made_record, sorted_images
 from test_cli_commands import assert_one_line
 from toy_cifar import write_toy_test_set
 from typer.testing import CliRunner, Result
 
 from cli.app import main
 from experiments.sweeps import on_ray
-from experiments.sweeps.engine import EngineError, Task
+from experiments.sweeps.engine import EngineError
 from experiments.sweeps.ray_worker import RayWorker, Terms
 from models.weights import read_manifest
 
@@ -242,61 +238,6 @@ def test_a_machine_that_must_not_count(
     monkeypatch.setenv("RAY_AUTH_MODE", mode)
     with pytest.raises(EngineError, match=f"the Ray node .* {says}|the Ray node .*: {says}"):
         asyncio.run(RayWorker(change(terms)).check())
-
-
-class MadeUpActor:
-    """Stands for a cluster whose actors fail: at their start, or with every unit, or never come."""
-
-    made = 0
-
-    def __init__(self, start: str, unit: str) -> None:
-        self.check = SimpleNamespace(remote=lambda: self._do(start))
-        self.compute = SimpleNamespace(remote=lambda *_: self._do(unit))
-
-    async def _do(self, what: str) -> None:
-        from ray.exceptions import ActorDiedError
-
-        if what == "hangs":
-            await asyncio.Event().wait()
-        if what == "dies":
-            raise ActorDiedError
-
-
-@pytest.mark.parametrize(
-    ("start", "unit", "actors", "says"),
-    [
-        ("lives", "dies", 4, "3 Ray workers in a row died of one unit"),
-        ("dies", "lives", 3, "Ray workers do not start"),
-        ("hangs", "lives", 1, "the Ray cluster has no worker for this sweep"),
-    ],
-)
-def test_a_cluster_that_cannot_do_it_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, start: str, unit: str, actors: int, says: str
-) -> None:
-    from experiments.sweeps import ray_engine
-
-    made: list[MadeUpActor] = []
-
-    def actor(terms: Any) -> MadeUpActor:
-        made.append(MadeUpActor(start, unit))
-        return made[-1]
-
-    remote = lambda **_: lambda worker: SimpleNamespace(remote=actor)  # noqa: E731
-    monkeypatch.setattr(ray_engine, "ray", SimpleNamespace(remote=remote, put=lambda images: images))
-    monkeypatch.setattr(ray_engine, "_START_S", 0.2)
-    monkeypatch.setattr(ray_engine, "_PAUSE_S", 0.01)
-    images = sorted_images(2)
-
-    async def compute() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            address = f"127.0.0.1:{listener.getsockname()[1]}"
-            engine = ray_engine.RayEngine(address, Terms("resnet18", None, "", ""), 1, 0.05, Heard().notice)
-            with closing(engine):
-                await engine.compute(Task("resnet18", made_record(images).points[0], 3, images))
-
-    with pytest.raises(EngineError, match=says):
-        asyncio.run(asyncio.wait_for(compute(), 30))
-    assert len(made) in (actors, actors - 1)  # the last may not have been replaced yet
 
 
 def test_a_goodbye_that_nobody_answers_does_not_hold_up_the_end() -> None:

@@ -2,11 +2,12 @@
 """The threads of a node that computes: all cores belong to the passes, and to nothing beside them."""
 
 import asyncio
+from threading import Barrier
 
 import torch
 from torch import Tensor
 
-from models.inference import Inference
+from models.inference import CPU_PIECE_ROWS, Inference
 from models.threads import aligned_threads, compute_with
 from service.compute import ComputeQueue
 from service.hop import Deadline
@@ -21,7 +22,7 @@ def threads_in_a_pass(x: Tensor) -> tuple[Tensor]:
     return (torch.full_like(x, torch.get_num_threads()),)
 
 
-def test_the_passes_have_the_cores_and_what_waits_for_them_has_one() -> None:
+def test_small_passes_have_the_cores_and_what_waits_for_them_has_one() -> None:
     """As it stays, whatever the other threads ask for meanwhile."""
     queue = ComputeQueue(CloudSettings(stack_rows=3), THREADS, Metrics())
     inference = queue.stacked(Inference(torch.device("cpu"), tile=1))
@@ -37,6 +38,25 @@ def test_the_passes_have_the_cores_and_what_waits_for_them_has_one() -> None:
     assert set(asyncio.run(found())) == {(THREADS, 1)}
     assert torch.get_num_threads() == before
     queue.close()
+
+
+def test_the_pieces_of_a_large_batch_are_computed_side_by_side_with_a_thread_each() -> None:
+    """Each piece waits for the others, so that the test ends only where all are under way at once."""
+    queue = ComputeQueue(CloudSettings(), THREADS, Metrics())
+    inference = queue.stacked(Inference(torch.device("cpu"), tile=1))
+    together = Barrier(THREADS)
+
+    def threads_beside_others(x: Tensor) -> tuple[Tensor]:
+        together.wait(30)
+        return threads_in_a_pass(x)
+
+    async def found() -> tuple[Tensor, ...]:
+        rows = torch.zeros(THREADS * CPU_PIECE_ROWS)
+        return await queue.run(Deadline.after(60.0), inference.run, threads_beside_others, rows)
+
+    (threads,) = asyncio.run(found())
+    queue.close()
+    assert threads.tolist() == [1] * (THREADS * CPU_PIECE_ROWS)
 
 
 def test_threads_are_a_power_of_two() -> None:

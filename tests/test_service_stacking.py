@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -46,11 +46,11 @@ class Line:
     recorded: Recorded
     waiting: list["Future[tuple[Tensor, ...]]"] = field(default_factory=list)
 
-    def submit(self, *shape: int, value: float = 1.0, refused: bool = False) -> None:
+    def submit(self, *shape: int, value: float = 1.0, refused: bool = False, tile: int = 1) -> None:
         """One pass more, which waits in the queue when this returns."""
         function = self.recorded.refused if refused else self.recorded.doubled
-        before = len(self.queue._waiting)
-        self.waiting.append(self.pool.submit(self.queue.run, PLAIN, function, [torch.full(shape, value)]))
+        before, how = len(self.queue._waiting), replace(PLAIN, tile=tile)
+        self.waiting.append(self.pool.submit(self.queue.run, how, function, [torch.full(shape, value)]))
         until(lambda: len(self.queue._waiting) == before + 1, "a pass to wait")
 
 
@@ -90,6 +90,30 @@ def test_other_shapes_and_more_rows_than_fit_wait_for_their_own_pass() -> None:
         for waiting in line.waiting:
             waiting.result(30)
     assert line.recorded.rows == [1, 4, 1, 9]
+
+
+def test_whole_tiles_go_first_and_what_is_over_waits_for_more() -> None:
+    with busy_line() as line:
+        for rows in (3, 1, 4, 1, 2):
+            line.submit(rows, 3, tile=4)
+        line.submit(1, 5, tile=4)
+        line.recorded.go_on.set()
+        for waiting in line.waiting:
+            waiting.result(30)
+    assert line.recorded.rows == [1, 8, 4, 4]  # with the padding: 3 + 1 + 4, then 1 + 2, then the other shape
+
+
+def test_a_large_batch_is_computed_in_pieces() -> None:
+    """And comes back whole, in its order."""
+    rows = torch.arange(70.0).reshape(70, 1)
+    with busy_line() as line:
+        whole = line.pool.submit(line.queue.run, PLAIN, line.recorded.doubled, [rows])
+        until(lambda: len(line.queue._waiting) == 3, "the pieces to wait")
+        line.recorded.go_on.set()
+        doubled, total = whole.result(30)
+    assert torch.equal(doubled, 2 * rows)
+    assert torch.equal(total, rows[:, 0])
+    assert line.recorded.rows == [1, 32, 32, 6]
 
 
 def test_an_error_reaches_all_who_shared_the_pass_and_nobody_else() -> None:

@@ -47,19 +47,28 @@ class SnnScEdge:
         return self.spike(state, frame.steps)
 
     def spike(self, state: SpikingState, count: int) -> tuple[Bits, SpikingState]:
-        """The spikes of the next ``count`` steps, [B, 512 count]. A pass is one step, whatever t: see below."""
-        spikes, hidden, output = [], state.hidden_BCHW, state.output_BCHW
-        for _ in range(count):
-            s_BN, hidden, output = self._inference.run(self._step, state.current_BCHW, hidden, output)
-            spikes.append(s_BN.to("cpu", torch.uint8).numpy())
-        return np.concatenate(spikes, axis=1), SpikingState(state.current_BCHW, hidden, output)
+        """The spikes of the next ``count`` steps, [B, 512 count]."""
+        steps, current = EncoderSteps(self._encoder, count), state.current_BCHW
+        bits_BN, hidden, output = self._inference.run(steps, current, state.hidden_BCHW, state.output_BCHW)
+        return bits_BN.cpu().numpy(), SpikingState(current, hidden, output)
 
     def _input_current(self, f_BCHW: Tensor) -> tuple[Tensor]:
         return (self._encoder.input_current(f_BCHW),)
 
-    def _step(self, current: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        s_BCHW, membranes = self._encoder.step(current, Membranes(hidden, output))
-        return s_BCHW.flatten(1), membranes.hidden_BCHW, membranes.output_BCHW
+
+@dataclass(frozen=True)
+class EncoderSteps:
+    """So many steps of the encoder as one pass: one frame's, whichever came before it."""
+
+    encoder: Encoder
+    count: int
+
+    def __call__(self, current_BCHW: Tensor, hidden_BCHW: Tensor, output_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        spikes, membranes = [], Membranes(hidden_BCHW, output_BCHW)
+        for _ in range(self.count):
+            s_BCHW, membranes = self.encoder.step(current_BCHW, membranes)
+            spikes.append(s_BCHW.flatten(1).to(torch.uint8))
+        return torch.cat(spikes, dim=1), membranes.hidden_BCHW, membranes.output_BCHW
 
 
 @dataclass(frozen=True)
@@ -87,16 +96,16 @@ class SnnScCloud:
         spikes = torch.from_numpy(bits_BN).reshape(len(bits_BN), -1, SPIKE_CHANNELS, GRID, GRID)
         rest = self._reconstructor.at_rest(len(bits_BN), self._inference.device)
         hidden, output = (rest if state is None else state).hidden_BCHW, (rest if state is None else state).output_BCHW
-        maps = [] if state is None else [state.maps_BKCHW]
-        # Step by step, so that sessions that are at different steps meet in one pass where passes are stacked.
-        for s_BCHW in spikes.unbind(1):
-            pair, hidden, output = self._inference.run(self._step, s_BCHW, hidden, output)
-            maps.append(pair)
-        return RebuiltState(hidden, output, torch.cat(maps, dim=1))
+        maps_BKCHW, hidden, output = self._inference.run(self._steps, spikes, hidden, output)
+        before = [] if state is None else [state.maps_BKCHW]
+        return RebuiltState(hidden, output, torch.cat([*before, maps_BKCHW], dim=1))
 
-    def _step(self, s_BCHW: Tensor, hidden: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pair, membranes = self._reconstructor.step(s_BCHW.float(), Membranes(hidden, output))
-        return pair, membranes.hidden_BCHW, membranes.output_BCHW
+    def _steps(self, s_BTCHW: Tensor, hidden_BCHW: Tensor, output_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        maps, membranes = [], Membranes(hidden_BCHW, output_BCHW)
+        for s_BCHW in s_BTCHW.unbind(1):
+            pair, membranes = self._reconstructor.step(s_BCHW.float(), membranes)
+            maps.append(pair)
+        return torch.cat(maps, dim=1), membranes.hidden_BCHW, membranes.output_BCHW
 
     def feature(self, state: RebuiltState) -> Tensor:
         (feature,) = self._inference.run(self._converted, state.maps_BKCHW)
