@@ -8,6 +8,8 @@ Source   measured: docs/decisions/0002 (which numbers) and 0017 (in which thread
 Differs  none
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -33,3 +35,14 @@ def compute_with(threads: int) -> None:
     """
     torch.get_num_threads()  # a thread takes up the process's number when it first asks, and would do so after this
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Operations inside are not cut at all, in the thread that calls this."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 """Equality to the last bit whatever the batch, with the tile; what differs without it is measured, not asserted."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ LARGEST = 200
 SEED, BER = 5, 0.2
 # Of each smaller size: where in the large batch its pieces start.
 PIECES = {1: (0, 7, 16, 199), 2: (0, 15, 198), 3: (1, 14), 5: (0, 13), 16: (0, 11), 17: (0, 16)}
+#: Of a batch of 19, with how many threads.
+PIECES_BY_THREADS = {1: (range(1), range(17, 19), range(3, 8)), 2: (range(1), range(19)), 4: (range(1), range(3, 8))}
 RESNET18 = PROFILES["resnet18"]
 
 
@@ -64,17 +67,19 @@ def assert_identical(one: BlockTrace, other: BlockTrace) -> None:
     np.testing.assert_array_equal(one.logits_L, other.logits_L, strict=True)
 
 
-@pytest.fixture(params=[1, 2, 4])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+@contextmanager
+def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_tile_of_a_profile_is_enough(profile: str, threads: int) -> None:
-    """All its networks: every system that it serves, alone and in company, with so many threads."""
+def test_neither_batch_nor_threads_show_with_the_tile_of_a_profile(profile: str) -> None:
+    """All its networks: every system that it serves, alone and in company, against one thread with the whole batch."""
     manifest = available_profiles()[profile]
     if manifest is None or "snn-sc-harq" not in manifest.thresholds:
         pytest.skip(f"weights/{profile} is not complete yet")
@@ -85,17 +90,20 @@ def test_the_tile_of_a_profile_is_enough(profile: str, threads: int) -> None:
             continue  # its decoder has no tile (docs/decisions/0012), its networks are those of the others
         theta = manifest.thresholds.get(system)
         t = PROFILES[profile].max_steps if SYSTEMS[system].takes_t else None
-
         ber = 0.0 if SYSTEMS[system].error_free else BER
 
         def sent(rows: range, terms: tuple[Any, ...] = (system, ber, theta, t)) -> list[BlockTrace]:
             name, ber, theta, t = terms
             return link.run(images[rows.start : rows.stop], Request(SYSTEMS[name], ber, SEED, tuple(rows), theta, t))
 
-        whole = sent(range(count))
-        for rows in (range(1), range(17, 19), range(3, 8)):
-            for trace, expected in zip(sent(rows), whole[rows.start : rows.stop], strict=True):
-                assert_identical(trace, expected)
+        with threads(1):
+            whole = sent(range(count))
+        for thread_count, pieces in PIECES_BY_THREADS.items():
+            for rows in pieces:
+                with threads(thread_count):
+                    found = sent(rows)
+                for trace, expected in zip(found, whole[rows.start : rows.stop], strict=True):
+                    assert_identical(trace, expected)
 
 
 @pytest.mark.parametrize("system", ["snn-sc-harq", "snn-sc-margin-harq"])

@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from models.networks.linear import SteadyLinear
+
 CLASSES = 100
 _MEAN = (0.5071, 0.4867, 0.4408)
 _STD = (0.2675, 0.2565, 0.2761)
@@ -147,7 +149,7 @@ class TaskHead(nn.Module):
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
         self.blocks = _blocks(spec, spec.edge_blocks, sum(spec.depths))
-        self.classifier = nn.Linear(512 * spec.expansion, CLASSES)
+        self.classifier = SteadyLinear(512 * spec.expansion, CLASSES)
 
     def forward(self, f_BCHW: Tensor) -> Tensor:
         """f_BCHW [B, C, 4, 4] -> logits_BL [B, 100]."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from models.networks.linear import SteadyLinear
 from models.networks.neurons import integrate_and_fire
 
 SPIKE_CHANNELS = 32
@@ -87,7 +88,7 @@ class Converter(nn.Module):
     def __init__(self, max_steps: int) -> None:
         super().__init__()
         self.max_maps = 2 * max_steps
-        self.gate = nn.Linear(self.max_maps, self.max_maps)
+        self.gate = SteadyLinear(self.max_maps, self.max_maps)
 
     def forward(self, maps_BKCHW: Tensor) -> Tensor:
         """maps [B, 2t, C, 4, 4] -> F' [B, C, 4, 4] (Eq. M3); maps of steps not yet run count as zeros.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from channel.bits import PRIOR_BITS
+from models.networks.linear import SteadyLinear
 
 _EMBEDDING = 256
 #: The root has no gradient at zero.
@@ -27,7 +28,7 @@ class PriorExtractor(nn.Module):
     def __init__(self, feature_channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(feature_channels)
-        self.project = nn.Linear(feature_channels, PRIOR_BITS)
+        self.project = SteadyLinear(feature_channels, PRIOR_BITS)
 
     def forward(self, f_BCHW: Tensor) -> Tensor:
         """f_BCHW [B, C, 4, 4] -> k_BK [B, 32] in {0, 1} (Eq. Q1)."""
@@ -45,16 +46,16 @@ class SimilarityEstimator(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(
             nn.LayerNorm(3 * feature_channels),
-            nn.Linear(3 * feature_channels, _EMBEDDING),
+            SteadyLinear(3 * feature_channels, _EMBEDDING),
             nn.GELU(),
-            nn.Linear(_EMBEDDING, _EMBEDDING),
+            SteadyLinear(_EMBEDDING, _EMBEDDING),
             nn.GELU(),
         )
-        self.expected_prior = nn.Linear(_EMBEDDING, PRIOR_BITS)
+        self.expected_prior = SteadyLinear(_EMBEDDING, PRIOR_BITS)
         self.score = nn.Sequential(
-            nn.Linear(_EMBEDDING + 2 * PRIOR_BITS + 2, _EMBEDDING),
+            SteadyLinear(_EMBEDDING + 2 * PRIOR_BITS + 2, _EMBEDDING),
             nn.GELU(),
-            nn.Linear(_EMBEDDING, 1),
+            SteadyLinear(_EMBEDDING, 1),
         )
 
     def forward(self, f_BCHW: Tensor, k_BK: Tensor, p_B: Tensor) -> Tensor:
