@@ -10,6 +10,7 @@ import typer
 
 from cli.failures import CommandError, complain
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
+from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ def evaluate(
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
-    from models.allocator import keep_freed_memory
     from models.profiles import PROFILES
     from models.weights import WEIGHTS_FOLDER, WeightsError
 
