@@ -15,6 +15,7 @@ from rich.table import Table
 from cli.bench_progress import BenchProgress
 from cli.failures import CommandError
 from cli.options import Device, read_token
+from cli.own_process import keep_freed_memory
 from cli.processes import Launch, Ports, running_nodes
 from cli.sample_images import sample_images
 from cli.signals import until_signalled
@@ -66,6 +67,7 @@ class _Readiness:
 
 def run_bench(request: Request, json_file: Path | None) -> None:
     """Measure, show, and write. Raises CommandError."""
+    keep_freed_memory()  # sweeps of one worker are computed here
     load_before = os.getloadavg()[0]
     report: Report | None = None
     with until_signalled(), ExitStack() as stack:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.failures import CommandError
+from cli.failures import CommandError, complain
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
+from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
-    from experiments.evaluation.run import Evaluation
+    from experiments.evaluation.run import Evaluation, EvaluationOptions, Measured
 
 
 PAPER_BERS = "0,0.05,0.1,0.15,0.2,0.25,0.3"
@@ -37,11 +38,9 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Accuracy, bandwidth and rounds by system and BER."""
-    from cli.measuring_progress import MeasuringProgress
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
-    from models.allocator import keep_freed_memory
     from models.profiles import PROFILES
     from models.weights import WEIGHTS_FOLDER, WeightsError
 
@@ -53,16 +52,12 @@ def evaluate(
         spec, data, split, parse_bers(bers), seed, images, runs, count_workers(workers, where)
     )
     try:
-        if calibrate:
-            run.may_calibrate(options)
-        with MeasuringProgress() as progress:
-            by_ber = run.measured(options, progress)
-        thresholds = run.calibrate(options, by_ber) if calibrate else spec.manifest().thresholds
+        by_pass = _measured(options, calibrate)
     except (DataSetMissingError, WeightsError, ValueError) as error:
         raise CommandError(str(error)) from error
     except KeyboardInterrupt:
         raise CommandError("interrupted: the same command goes on with what is not finished") from None
-    evaluation = run.summarise(by_ber, thresholds, PROFILES[profile].harq)
+    evaluation = run.summarise(by_pass, spec.manifest().thresholds, PROFILES[profile].harq)
     _show(evaluation)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +78,24 @@ def parse_bers(text: str) -> tuple[float, ...]:
     if not all(0 <= value <= 0.5 for value in values):
         raise CommandError("a BER lies in 0..0.5")
     return tuple(sorted(set(values)))
+
+
+def _measured(options: "EvaluationOptions", calibrate: bool) -> "Measured":
+    """Measure, and calibrate where asked; systems that are left out take a line each on stderr. Raises as those do."""
+    from cli.measuring_progress import MeasuringProgress
+    from experiments.evaluation import run
+
+    if calibrate:
+        run.may_calibrate(options)
+    without = run.left_out(options, calibrate)
+    for name, reason in without.items():
+        complain(f"{name} is left out: {reason}")
+    with MeasuringProgress() as progress:
+        by_pass = run.measured(options, without, progress)
+    if calibrate:
+        for line in run.calibrate(options, without, by_pass):
+            complain(f"{line}; its default stays as it was")
+    return by_pass
 
 
 def _show(evaluation: "Evaluation") -> None:

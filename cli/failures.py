@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from cli.own_process import owned
+
 FAILED: Final = 1
 MISUSED: Final = 2
 
@@ -32,7 +34,8 @@ class OneLineErrors(TyperGroup):
         """Run a command line and leave with its exit code."""
         arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
-            code = super().main(arguments, prog_name, complete_var, False, windows_expand_args, **extra)
+            with owned(args is None):  # a test gives arguments
+                code = super().main(arguments, prog_name, complete_var, False, windows_expand_args, **extra)
         except TyperException as error:
             code = _misused(error)
         except Exception as error:

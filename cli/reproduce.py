@@ -10,6 +10,7 @@ import typer
 from cli.evaluate import PAPER_BERS, count_workers, parse_bers
 from cli.failures import CommandError
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
+from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
@@ -66,7 +67,6 @@ def _measure(options: "Options", sample_only: bool) -> None:
     from cli.measuring_progress import MeasuringProgress
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.reproduction import reproduce as run
-    from models.allocator import keep_freed_memory
     from models.weights import WeightsError
 
     keep_freed_memory()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from cli.evaluate import count_workers
 from cli.failures import CommandError
 from cli.options import read_token
+from cli.own_process import keep_freed_memory
 from cli.sweep_tables import points_table
 from cli.sweeping_progress import SweepingProgress
 from cli.sweeps_kept import KeptSweep, find, opened
@@ -89,6 +90,7 @@ async def _engine(material: Material, place: Place, progress: SweepingProgress) 
     """An engine and its arithmetic."""
     if place.via == "link":
         workers = count_workers(place.parallel, "cpu")
+        keep_freed_memory()  # of one worker, it is this process
         with closing(LinkEngine(material.spec.profile, place.weights or WEIGHTS_FOLDER, workers)) as link:
             yield link, cpu_arithmetic(material.spec.profile)
         return

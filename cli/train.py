@@ -10,6 +10,7 @@ import typer
 
 from cli.failures import CommandError
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
+from cli.own_process import keep_freed_memory
 
 if TYPE_CHECKING:
     from experiments.training.bench import Bench, TrainingOptions
@@ -210,7 +211,6 @@ def _run(
     from experiments.training.checkpoints import ResumeError
     from experiments.training.first_backbone import StageOrderError
     from experiments.training.loop import DivergedError
-    from models.allocator import keep_freed_memory
     from models.weights import WeightsError
 
     keep_freed_memory()

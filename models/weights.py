@@ -29,6 +29,8 @@ MANIFEST: Final = "manifest.json"
 #: What a profile needs to serve at all: the parts of the default system. All others are optional.
 EDGE_PARTS: Final = edge_parts(SYSTEMS[DEFAULT_SYSTEM])
 CLOUD_PARTS: Final = cloud_parts(SYSTEMS[DEFAULT_SYSTEM])
+#: How :func:`lacks` calls a default threshold that has not been chosen.
+A_THRESHOLD: Final = "a threshold"
 
 
 class WeightsError(Exception):
@@ -63,7 +65,7 @@ def lacks(system: System, manifest: Manifest) -> tuple[str, ...]:
     """What a profile lacks to serve a system: parts by name, and the threshold; nothing where it serves it."""
     missing = [part for part in (*edge_parts(system), *cloud_parts(system)) if part not in manifest.parts]
     if system.takes_threshold and system.name not in manifest.thresholds:
-        missing.append("a threshold")
+        missing.append(A_THRESHOLD)
     return tuple(missing)
 
 

@@ -149,6 +149,8 @@ class Hop:
             raise PeerFailed(f"{self._upstream} cannot be reached: no connection within {_CONNECT_S:g} s") from None
         except TimeoutError:
             raise PeerTimedOut(f"{self._upstream} did not answer within {left_s:.1f} s") from None
+        except aiohttp.ClientPayloadError as error:
+            raise PeerFailed(f"{self._upstream} broke off its reply: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise PeerFailed(f"{self._upstream} cannot be reached: {error}") from None
 

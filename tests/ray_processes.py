@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bound_process import bound
 from nodes import until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,16 +46,29 @@ def running_head() -> Iterator[Head]:
         command += ["--include-dashboard", "false", "--disable-usage-stats"]
         values = environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
         said = Path(folder, "said")
-        with said.open("w") as file, subprocess.Popen(command, env=values, stdout=file, stderr=file) as process:
-            try:
-                until(lambda: "Ray runtime started" in said.read_text() or process.poll() is not None, "the head")
-                assert process.poll() is None, said.read_text()
-                yield Head(f"127.0.0.1:{port}", process.pid)
-            finally:
-                ended(process)
+        with running_ray(command, said, values) as process:
+            until(lambda: "Ray runtime started" in said.read_text() or process.poll() is not None, "the head")
+            assert process.poll() is None, said.read_text()
+            yield Head(f"127.0.0.1:{port}", process.pid)
 
 
-def ended(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+@contextmanager
+def running_ray(command: list[str], said: Path, values: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """A process with Ray's below it, and where it writes; all are gone at the end, and when the test's process is."""
+    with said.open("w") as file:
+        process = bound(
+            command,
+            lambda whole: subprocess.Popen(whole, cwd=ROOT, env=values, stdout=file, stderr=file, text=True),
+            signal.SIGTERM,  # Ray's processes end with it; of SIGKILL they would not know
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            _ended(process)
+
+
+def _ended(process: "subprocess.Popen[str]") -> None:
     """Ask it to end, and wait until its descendants are gone; fails the test where one stays, and kills it."""
     left = descendants(process.pid)
     process.terminate()
@@ -94,6 +108,16 @@ def ready_workers_of(pid: int) -> list[int]:
     """Those that have loaded their models."""
     every = descendants(pid).items()
     return [child for child, command in every if command in ("ray::RayWorker", "ray::RayWorker.compute")]
+
+
+def both_stopped(pid: int) -> tuple[int, int]:
+    """The two workers below a process, stopped: one that has done units, and one that may only be starting."""
+    first, *_ = ready_workers_of(pid)
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: len(workers_of(pid)) == 2, "the other worker", 240)
+    (second,) = set(workers_of(pid)) - {first}
+    os.kill(second, signal.SIGSTOP)
+    return first, second
 
 
 def environment_of(pid: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from bound_process import bound
 
 _PATIENCE_S = 10.0
 
@@ -33,7 +34,7 @@ class RedisServer:
         """Start and wait until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder]
         command += ["--appendonly", "yes", "--appendfsync", "always"] if self.appendonly else []
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = bound(command, _start)
         deadline_s = time.monotonic() + _PATIENCE_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
@@ -81,6 +82,10 @@ def running_redis(*, appendonly: bool = False) -> Iterator[RedisServer]:
             yield server
         finally:
             server.kill()
+
+
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _free_port() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bound_process import bound
 from test_cli_commands import spikelink
 from test_cli_processes import alive
 from test_cli_up import PORTS, environment, pids_of
@@ -22,11 +23,11 @@ VARYING = {"session", "total_ms", "wire_bytes", "edge_ms", "channel_ms", "cloud_
 @pytest.fixture(scope="module")
 def up(toy_folder: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """``spikelink up`` as a process, and what it printed until its nodes were ready."""
-    process = subprocess.Popen(
+    variables = environment(SPIKELINK_WEIGHTS=str(toy_folder))
+    process = bound(
         [sys.executable, "-m", "cli", "up", "--deadline-s", "300", *PORTS],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(SPIKELINK_WEIGHTS=str(toy_folder)),
+        lambda whole: subprocess.Popen(whole, stdout=subprocess.PIPE, text=True, env=variables),
+        signal.SIGTERM,
     )
     lines: list[str] = []
     assert process.stdout is not None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from bound_process import bound
 from test_cli_processes import alive
 
 from cli.photographs import photographs
@@ -33,12 +34,10 @@ def environment(**variables: str) -> dict[str, str]:
 @contextmanager
 def running(*arguments: str, until: str, **variables: str) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """The command, and its output up to a line that begins with ``until``."""
-    process = subprocess.Popen(
+    pipe, set_to = subprocess.PIPE, environment(**variables)
+    process = bound(
         [sys.executable, "-c", CODE, FAKE, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(**variables),
+        lambda whole: subprocess.Popen(whole, stdout=pipe, stderr=pipe, text=True, env=set_to),
     )
     lines: list[str] = []
     try:

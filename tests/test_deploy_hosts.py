@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bound_process import bound
 from containers import PROBE, ROOT, picture, require, run, until
 
 from cli.tokens import write_tokens
@@ -79,7 +80,12 @@ def node(role: str, environment: Mapping[str, str], log: Path) -> Iterator[None]
     """``spikelink node ROLE`` on its host, ready, and stopped at the end."""
     command = inside(role, sys.executable, "-m", "cli", "node", role)
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = bound(
+            command,
+            lambda whole: subprocess.Popen(
+                whole, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+            ),
+        )
     ready = f"import urllib.request as u; u.urlopen('http://{ADDRESS[role]}:{PORT[role]}/readyz', timeout=4)"
 
     def answers() -> bool:

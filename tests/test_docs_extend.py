@@ -69,7 +69,7 @@ def test_the_page_does_what_it_says(copy: Path) -> None:
             run(copy, text)
         done.append(kind)
     assert done.count("python") == 5
-    assert (done.count("diff"), done.count("console")) == (3, 4)
+    assert (done.count("diff"), done.count("console")) == (3, 5)
     kept = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--quiet", *COPIED[:6]], cwd=copy, capture_output=True, text=True
     )

@@ -19,13 +19,13 @@ from ray_processes import (
     TOKEN,
     Head,
     alive,
+    both_stopped,
     descendants,
-    ended,
     environment,
     environment_of,
     listening,
-    ready_workers_of,
     running_head,
+    running_ray,
     workers_of,
 )  # fmt: skip  # a list of names
 from test_cli_commands import assert_one_line
@@ -93,16 +93,8 @@ class Bench:
         """``spikelink sweep ARGUMENTS --engine ray`` as a process, and where it writes."""
         said = self.folder / f"said-{len(list(self.folder.iterdir()))}"
         command = [sys.executable, "-m", "cli", "sweep", *arguments, "--engine", "ray"]
-        with (
-            said.open("w") as file,
-            subprocess.Popen(
-                command, cwd=ROOT, env=environment(**values), stdout=file, stderr=file, text=True
-            ) as process,
-        ):
-            try:
-                yield process, said
-            finally:
-                ended(process)
+        with running_ray(command, said, environment(**values)) as process:
+            yield process, said
 
 
 def spikelink(*arguments: str) -> Result:
@@ -130,16 +122,6 @@ def middle(bench: Bench, store: str, process: "subprocess.Popen[str]", said: Pat
     until(lambda: bench.finished(store) >= 4 or process.poll() is not None, "the first units", 180)
     assert process.poll() is None, said.read_text()
     assert bench.finished(store) < UNITS
-
-
-def both_stopped(pid: int) -> tuple[int, int]:
-    """The two workers below a process, stopped: one that has done units, and one that may only be starting."""
-    first, *_ = ready_workers_of(pid)
-    os.kill(first, signal.SIGSTOP)
-    until(lambda: len(workers_of(pid)) == 2, "the other worker", 240)
-    (second,) = set(workers_of(pid)) - {first}
-    os.kill(second, signal.SIGSTOP)
-    return first, second
 
 
 def test_a_worker_killed_then_cancelled_and_resumed(bench: Bench, head: Head) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from toy_cifar import write_toy_test_set
 
 from models import allocator
 from service import run
@@ -75,6 +76,54 @@ def test_applications_and_test_modules_leave_their_process_as_it_is(toy_folder: 
         [sys.executable, "-c", _APPLICATIONS, str(toy_folder)], capture_output=True, text=True, cwd=ROOT, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+#: Runs a command line, and says whether that told glibc.
+_COMMAND = """
+import sys
+from models import allocator
+told = []
+allocator.keep_freed_memory = lambda: told.append(True)
+from cli.app import main
+whose = sys.argv.pop(1)
+try:
+    main() if whose == "its own" else main(sys.argv[1:])
+except SystemExit:
+    pass
+print("told" if told else "not told")
+"""
+#: All but the sweep end at once, for want of a data set.
+_COMMANDS = {
+    "evaluate": "evaluate --data FOLDER --runs FOLDER",
+    "reproduce": "reproduce --data FOLDER --runs FOLDER --docs FOLDER",
+    "train": "train codec --data FOLDER --runs FOLDER",
+    "sweep": "sweep run FOLDER/sweep.toml --data FOLDER/test --parallel 1 --store sqlite://FOLDER/sweeps.sqlite3",
+}
+_SWEEP = """
+name = "one"
+bers = [0.1]
+seeds = [1]
+[images]
+data_set = "cifar100-test"
+count = 1
+[[series]]
+system = "multi-rate"
+t = [4]
+"""
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+@pytest.mark.parametrize("whose", ["its own", "of many"])
+def test_a_command_keeps_it_where_the_process_is_its_own(
+    name: str, whose: str, toy_folder: Path, tmp_path: Path
+) -> None:
+    """Tests run many in one process, which would be as large ever after as the largest of them."""
+    (tmp_path / "sweep.toml").write_text(_SWEEP)
+    write_toy_test_set(tmp_path / "test", 1)
+    arguments = [*_COMMANDS[name].replace("FOLDER", str(tmp_path)).split(), "--weights", str(toy_folder)]
+    command = [sys.executable, "-c", _COMMAND, whose, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.splitlines()[-1] == ("told" if whose == "its own" else "not told"), done.stderr
 
 
 @pytest.mark.parametrize("role", ["edge", "cloud"])

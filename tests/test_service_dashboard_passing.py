@@ -2,8 +2,11 @@
 """What is passed on arrives as it comes, and is given up when the browser leaves. The edge here does as it is told."""
 
 import asyncio
+import logging
+import socketserver
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx2
@@ -121,6 +124,69 @@ def test_a_stream_that_breaks_off_ends_with_a_problem(http: httpx2.Client, edge:
         name, data = b"".join(chunks).decode().strip().splitlines()
     assert name == "event: problem"
     assert Problem.model_validate_json(data.removeprefix("data: ")).status == 502
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n\r\n"
+#: How a reply breaks off of which there should be more: what its head says, and what stands around its body.
+BREAKS = {
+    "counted": (b"Content-Length: 500", b"%s"),
+    "in a chunk": (b"Transfer-Encoding: chunked", b"FF\r\n%s"),
+    "between chunks": (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n"),
+}
+
+
+@contextmanager
+def breaking_edge(how: str, kind: str, body: bytes) -> Iterator[str]:
+    """An edge that closes the connection in the middle of its reply -> its address."""
+    head, around = BREAKS[how]
+    sent = around % ((len(body), body) if around.startswith(b"%x") else body)
+
+    class Breaking(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(HEAD % (kind.encode(), head) + sent)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Breaking) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield "http://{}:{}".format(*server.server_address)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_json_that_breaks_off_is_the_edges_fault(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.INFO),
+        breaking_edge(how, "application/json", b'{"label"') as url,
+        running_dashboard(edge=url) as client,
+    ):
+        problem(client.post("/v1/classify"), 502)
+        until(lambda: "request" in caplog.messages, "the request's line")
+    (line,) = (record for record in caplog.records if record.levelno > logging.INFO or record.message == "request")
+    assert (line.levelno, getattr(line, "status", None), line.exc_info) == (logging.INFO, 502, None)
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_events_that_break_off_end_with_a_problem_and_no_half_event(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.INFO),
+        breaking_edge(how, EVENT_STREAM, FIRST + SECOND[:9]) as url,
+        running_dashboard(edge=url) as client,
+    ):
+        response = client.post("/v1/classify", headers={"Accept": EVENT_STREAM})
+        until(lambda: len(caplog.records) > 0, "the line")
+    assert response.status_code == 200
+    assert response.content.startswith(FIRST)
+    name, data = response.text.removeprefix(FIRST.decode()).strip().splitlines()
+    assert name == "event: problem"
+    assert Problem.model_validate_json(data.removeprefix("data: ")).status == 502
+    (line,) = (record for record in caplog.records if record.levelno > logging.INFO)
+    assert (line.levelno, line.exc_info) == (logging.WARNING, None)
+    assert url in line.getMessage()
 
 
 def test_an_edge_that_never_answers_is_given_up(edge: ToldEdge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import torch
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Outcomes, join, stack
 from experiments.evaluation.parts import Parts, Spec, load_parts
-from experiments.evaluation.passes import PASSES, PreparedImages
+from experiments.evaluation.passes import PreparedImages, sender_of
 from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerprint, setting_of
 from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
@@ -122,7 +122,7 @@ class _Job:
     def compute(self, parts: Parts, task: _Task, done: Callable[[int], None]) -> None:
         """Every unit of a task, each stored as soon as it is finished."""
         since = time.monotonic()
-        prepared = PreparedImages(parts, PASSES[self.pass_name], task.images)
+        prepared = PreparedImages(parts, sender_of(self.pass_name), task.images)
         for unit in task.units:
             columns = prepared.receive(unit.ber, unit.seed)
             now = time.monotonic()

@@ -2,9 +2,10 @@
 """One pass a codec: every image is sent to the end, and each point where a system could stop is noted.
 
 A further codec is a row of CODECS and, in ``models/systems.py``, a system on it: its pass is here already, and store,
-progress and resuming know passes by their columns alone. Figures show it where its rate is fixed or its CRC decides; of
-systems with a threshold they show those on the paper's codec. Noise is keyed by the image's id, so the
-figures depend on neither order nor batch, and a single request with the same seed and block meets it too.
+progress and resuming know passes by their columns alone. ``evaluate`` shows its systems with a threshold and chooses
+that; figures show it where its rate is fixed or its CRC decides, and of systems with a threshold those on the paper's
+codec. Noise is keyed by the image's id, so the figures depend on neither order nor batch, and a single request with the
+same seed and block meets it too.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from channel.bits import Bits, pack, unpack
+from channel.bits import PRIOR_BITS, Bits, pack, unpack
 from channel.transmission import transmit
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
@@ -31,12 +32,37 @@ BATCH: Final = 32
 #: Scores that no cloud has, or that are no system's rule: the true similarity, the estimate from another image's K, and
 #: the largest probability.
 TRUTH, SHUFFLED, PROBABILITY = "truth", "shuffled", "probability"
-#: By the name of the codec, the system whose frames are sent: of those on the codec, the one that sends the most.
-PASSES: Final = {
-    system.codec.name: system
-    for system in sorted(SYSTEMS.values(), key=lambda system: system.sends_prior)
-    if not system.error_free
-}
+
+
+def obstacle(system: System) -> str | None:
+    """Why no pass can measure a system, in words; None where one can."""
+    rate = system.codec.rate
+    if isinstance(rate, Whole):
+        return f"codec {system.codec.name} has no steps"
+    if system.sends_prior and rate.start < PRIOR_BITS:
+        return f"codec {system.codec.name} starts at bit {rate.start} and leaves no room for the {PRIOR_BITS} bits of K"
+    return None
+
+
+def pass_of(system: System) -> str:
+    """The pass that measures a system: its codec's name.
+
+    A codec with a CRC has a second one for all other systems on it: the first sends nothing after the CRC holds.
+    """
+    name = system.codec.name
+    if system.stop is StopRule.CRC or all(each.codec is not system.codec for each in _checked_systems()):
+        return name
+    return f"{name}-scores"
+
+
+def sender_of(pass_name: str) -> System:
+    """The system whose frames a pass sends: of those that it measures, the one that sends the most."""
+    measured = [system for system in SYSTEMS.values() if obstacle(system) is None and pass_of(system) == pass_name]
+    return max(measured, key=lambda system: system.sends_prior)
+
+
+def _checked_systems() -> list[System]:
+    return [system for system in SYSTEMS.values() if system.stop is StopRule.CRC]
 
 
 def frames_of(system: System, harq: HarqParameters) -> list[Frame]:

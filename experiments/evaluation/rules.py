@@ -80,10 +80,15 @@ def fixed_rates(system: System, harq: HarqParameters) -> range:
     return range(first, last + 1)
 
 
+def rule_of(system: System, harq: HarqParameters) -> Rule:
+    """The rule of a HARQ system that compares a score with theta."""
+    return Rule(system.name, system.stop, payload_bits(system, harq), _default(system))
+
+
 def harq_rules(harq: HarqParameters) -> dict[str, Rule]:
     """The HARQ systems on the paper's codec that compare a score with theta."""
     return {
-        name: Rule(name, system.stop, payload_bits(system, harq), _default(system))
+        name: rule_of(system, harq)
         for name, system in SYSTEMS.items()
         if system.takes_threshold and system.codec is SNN_SC
     }

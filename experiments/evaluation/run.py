@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quick evaluation: a table of systems by BER, as points and as JSON that says what they were made of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,8 +14,8 @@ from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
-from experiments.evaluation.passes import TRUTH
-from experiments.evaluation.rules import MULTI_RATE, Trial, at_point, by_threshold, harq_rules, payload_bits
+from experiments.evaluation.passes import TRUTH, obstacle, pass_of
+from experiments.evaluation.rules import MULTI_RATE, Trial, at_point, by_threshold, fixed_rates, payload_bits, rule_of
 from experiments.evaluation.thresholds import LIMIT_BITS, default_threshold
 from experiments.evaluation.units import UnitStore
 from experiments.training.export import write_manifest
@@ -22,7 +23,13 @@ from experiments.training.simnet import spearman
 from models.frames import HarqParameters
 from models.profiles import PROFILES
 from models.systems import SYSTEMS, StopRule
-from models.weights import MANIFEST
+from models.weights import A_THRESHOLD, MANIFEST, lacks
+
+#: Outcomes by pass and BER.
+Measured = Mapping[str, Mapping[float, Outcomes]]
+#: The pass of the paper's codec, which is always measured.
+_PAPER: Final = pass_of(SYSTEMS[MULTI_RATE])
+_CHOOSE: Final = ", which spikelink evaluate --split validation --calibrate chooses"
 
 
 @dataclass(frozen=True)
@@ -64,32 +71,53 @@ class Evaluation:
     cells: list[dict[str, float]]
 
 
-def measured(options: EvaluationOptions, listener: Listener) -> dict[float, Outcomes]:
-    """The outcomes of a split, or of its first images by id. Raises DataSetMissingError, WeightsError."""
+def left_out(options: EvaluationOptions, calibrating: bool) -> dict[str, str]:
+    """The systems with a threshold that are not measured, and why, by name. Raises WeightsError."""
+    manifest, reasons = options.spec.manifest(), dict[str, str]()
+    for name, system in SYSTEMS.items():
+        missing = [part for part in lacks(system, manifest) if not (calibrating and part == A_THRESHOLD)]
+        lacking = f"profile {manifest.profile} lacks {', '.join(missing)}" + (
+            _CHOOSE if missing == [A_THRESHOLD] else ""
+        )
+        reason = obstacle(system) or (lacking if missing else None)
+        if system.takes_threshold and reason is not None:
+            reasons[name] = reason
+    return reasons
+
+
+def measured(options: EvaluationOptions, without: Collection[str], listener: Listener) -> Measured:
+    """The outcomes of a split, or of its first images by id, on the codec of every system with a threshold.
+
+    ``without`` names systems to leave out. Raises DataSetMissingError, WeightsError.
+    """
     images = cifar100.load(options.data, options.split).by_id(options.images)
-    store = UnitStore(options.runs / "units")
-    plan = Plan("snn-sc", options.bers, (options.seed,))
-    return measure(options.spec, images, plan, store, options.workers, listener).by_ber
+    store, found = UnitStore(options.runs / "units"), dict[str, Mapping[float, Outcomes]]()
+    systems = [system for name, system in SYSTEMS.items() if system.takes_threshold and name not in without]
+    for name in dict.fromkeys((_PAPER, *(pass_of(system) for system in systems))):
+        plan = Plan(name, options.bers, (options.seed,))
+        found[name] = measure(options.spec, images, plan, store, options.workers, listener).by_ber
+    return found
 
 
-def summarise(by_ber: Mapping[float, Outcomes], thresholds: Mapping[str, float], harq: HarqParameters) -> Evaluation:
-    """Every system at its default threshold, multi-rate at every t, and SimNet's error in each (BER, t) cell."""
-    rules, steps = harq_rules(harq), range(harq.t0, harq.max_steps + 1)
+def summarise(by_pass: Measured, thresholds: Mapping[str, float], harq: HarqParameters) -> Evaluation:
+    """Every system at its threshold, fixed rates on the same codecs at every t, SimNet's error by BER and t."""
+    shown = [system for system in SYSTEMS.values() if obstacle(system) is None and pass_of(system) in by_pass]
     points = [
-        _point((name, theta, None), outcomes, by_threshold(rules[name], outcomes, theta))
-        for name, theta in sorted(thresholds.items())
-        if name in rules
-        for outcomes in by_ber.values()
+        _point((system.name, theta, None), outcomes, by_threshold(rule_of(system, harq), outcomes, theta))
+        for system in sorted(shown, key=lambda system: system.name)
+        if (theta := thresholds.get(system.name)) is not None
+        for outcomes in by_pass[pass_of(system)].values()
     ]
-    bits_S = payload_bits(SYSTEMS[MULTI_RATE], harq)
     points += [
-        _point((MULTI_RATE, None, t), outcomes, at_point(outcomes, point, bits_S))
-        for point, t in enumerate(steps)
-        for outcomes in by_ber.values()
+        _point((system.name, None, t), outcomes, at_point(outcomes, point, payload_bits(system, harq)))
+        for system in shown
+        if system.takes_t
+        for point, t in enumerate(fixed_rates(system, harq))
+        for outcomes in by_pass[pass_of(system)].values()
     ]
-    cells = [_cell(outcomes, point, t) for outcomes in by_ber.values() for point, t in enumerate(steps)]
-    direct_N = next(iter(by_ber.values())).direct_correct_N
-    return Evaluation(100 * float(np.mean(direct_N)), points, cells)
+    paper = by_pass[_PAPER].values()
+    cells = [_cell(outcomes, point, harq.t0 + point) for outcomes in paper for point in range(outcomes.points)]
+    return Evaluation(100 * float(np.mean(next(iter(paper)).direct_correct_N)), points, cells)
 
 
 def may_calibrate(options: EvaluationOptions) -> None:
@@ -98,23 +126,35 @@ def may_calibrate(options: EvaluationOptions) -> None:
         raise ValueError("thresholds are chosen on the whole validation split in float32, with 0 among the BERs")
 
 
-def calibrate(options: EvaluationOptions, by_ber: Mapping[float, Outcomes]) -> dict[str, float]:
-    """Choose each HARQ system's default threshold on validation and write it into the manifest. Raises ValueError."""
+def calibrate(options: EvaluationOptions, without: Collection[str], by_pass: Measured) -> list[str]:
+    """Choose each system's default threshold on validation and write them into the manifest.
+
+    ``without`` names systems to leave out. Another for which none can be chosen keeps what it has; the reason is
+    returned, a line each. Raises ValueError where none is chosen at all.
+    """
     may_calibrate(options)
-    rules = harq_rules(PROFILES[options.spec.profile].harq)
-    chosen = {name: default_threshold(rule, by_ber) for name, rule in rules.items()}
+    harq, chosen, refused = PROFILES[options.spec.profile].harq, dict[str, float](), list[str]()
+    systems = [system for name, system in SYSTEMS.items() if system.takes_threshold and name not in without]
+    rules = {system.name: rule_of(system, harq) for system in systems}
+    for name, rule in rules.items():
+        try:
+            chosen[name] = default_threshold(rule, by_pass[pass_of(SYSTEMS[name])])
+        except ValueError as error:
+            refused.append(str(error))
+    if not chosen:
+        raise ValueError("; ".join(refused) or "no system has a threshold to choose")
     manifest = options.spec.manifest().model_dump()
-    manifest["thresholds"] = chosen
+    manifest["thresholds"] |= chosen
     manifest["provenance"]["thresholds"] = {
-        "rules": {name: rule.default for name, rule in rules.items()},
+        "rules": {name: rules[name].default for name in chosen},
         "budget": f"largest theta with at most {LIMIT_BITS:.0f} mean bits at BER 0",
-        "gain": "largest mean over BERs and 0.1 of theta: accuracy less bits at what they gain Multi-rate, same limit",
-        "data": f"{next(iter(by_ber.values())).images} validation images",
+        "gain": "largest mean over BERs and 0.1 of theta: accuracy less bits at what a fixed rate pays, same limit",
+        "data": f"{next(iter(by_pass[_PAPER].values())).images} validation images",
         "bers": list(options.bers),
         "seed": options.seed,
     }
     write_manifest(options.spec.weights / options.spec.profile / MANIFEST, manifest)
-    return chosen
+    return refused
 
 
 def as_json(options: EvaluationOptions, evaluation: Evaluation) -> dict[str, JsonValue]:

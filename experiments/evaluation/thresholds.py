@@ -4,9 +4,10 @@
 Two rules choose defaults, and neither spends more than LIMIT_BITS at the smallest BER.
 ``budget`` is the paper's policy, which names no rule of its own: the largest theta that the limit allows.
 ``gain`` is ours: the theta that maximises, averaged over the BERs, accuracy - price x bits, where the price of a bit
-is what Multi-rate gains by it between t0 and T, averaged over the same BERs. A bit is then sent only where it buys at
-least what the same bit buys a fixed rate, so nothing is spent where more bits change no label. From theta to theta the
-figures of 2,500 images jump by more than they rise, so that what a theta is worth is its mean over 0.1 around it.
+is what a fixed rate on the same codec (Multi-rate on the paper's) gains by it between its smallest t and its largest,
+averaged over the same BERs. A bit is then sent only where it buys at least what the same bit buys a fixed rate, so
+nothing is spent where more bits change no label. From theta to theta the figures of 2,500 images jump by more than they
+rise, so that what a theta is worth is its mean over 0.1 around it.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ def default_threshold(rule: Rule, measured: Measured, limit_bits: float = LIMIT_
     clean = measured[min(measured)]
     fitting = _prefix(lambda theta: by_threshold(rule, clean, theta).bandwidth_bits <= limit_bits)
     if not fitting:
-        raise ValueError(f"{rule.name} needs more than {limit_bits} bits at any threshold")
+        raise ValueError(f"{rule.name} needs more than {limit_bits:.0f} bits at any threshold")
     if rule.default is Choice.BUDGET:
         return float(_GRID[fitting - 1])
     price = price_per_bit(rule, measured)
@@ -58,7 +59,7 @@ def default_threshold(rule: Rule, measured: Measured, limit_bits: float = LIMIT_
 
 
 def price_per_bit(rule: Rule, measured: Measured) -> float:
-    """Points of accuracy that Multi-rate gains by a bit between its ends, the mean over the BERs; never negative."""
+    """Points of accuracy that the codec gains by a bit between its ends, the mean over the BERs; never negative."""
     last = len(rule.bits_S) - 1
     gains = [
         at_point(outcomes, last, rule.bits_S).accuracy - at_point(outcomes, 0, rule.bits_S).accuracy

@@ -17,7 +17,7 @@ import torch
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Columns
 from experiments.evaluation.parts import Spec
-from experiments.evaluation.passes import PASSES
+from experiments.evaluation.passes import sender_of
 from experiments.whole_files import whole_file
 from models.parts import cloud_parts, edge_parts
 from models.profiles import PROFILES
@@ -47,7 +47,8 @@ class Unit:
 def setting_of(spec: Spec, pass_name: str) -> str:
     """All else that a unit's content depends on: the weights of the pass, HARQ parameters, precision, device, torch."""
     manifest, profile = spec.manifest(), PROFILES[spec.profile]
-    parts = sorted({*edge_parts(PASSES[pass_name]), *cloud_parts(PASSES[pass_name])})
+    sender = sender_of(pass_name)
+    parts = sorted({*edge_parts(sender), *cloud_parts(sender)})
     weights = [f"{part} {manifest.parts[part].sha256}" for part in parts if part in manifest.parts]
     facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, spec.device)
     return " ".join(str(fact) for fact in (*facts, torch.__version__))

@@ -11,6 +11,7 @@ from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
+from experiments.evaluation.passes import pass_of
 from experiments.evaluation.rules import harq_rules
 from experiments.evaluation.units import UnitStore
 from experiments.reproduction import backbone
@@ -81,7 +82,7 @@ def reproduce(options: Options, listener: Listener) -> Path:
     passes = _Passes(options, listener)
     known = passes.run(SNN_SC.name, "validation", validation, options.seeds[:_VALIDATION_SEEDS])
     found = passes.run(SNN_SC.name, "test", test, options.seeds)
-    baselines = {name: passes.run(SYSTEMS[name].codec.name, "test", test, seeds) for name, seeds in _baselines(options)}
+    baselines = {name: passes.run(pass_of(SYSTEMS[name]), "test", test, seeds) for name, seeds in _baselines(options)}
     material = Material(profile, found, known, tuple(test.ids()), defaults, baselines)
     sections = _sections(options, material, test)
     _write(options.folder, sections | {"provenance": provenance(options.spec, passes.done)})

@@ -56,12 +56,12 @@ class LinkEngine:
 def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     end_with_the_parent()
+    keep_freed_memory()
 
 
 @cache
 def _link(spec: Spec) -> InProcessLink:
     """What a worker keeps from unit to unit."""
-    keep_freed_memory()
     torch.set_num_threads(1)  # as in the tests of exactness: another number could change a last bit
     profile, manifest = PROFILES[spec.profile], spec.manifest()
     inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)

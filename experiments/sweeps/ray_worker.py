@@ -12,6 +12,7 @@ from experiments.sweeps.engine import EngineError, Task
 from experiments.sweeps.link_engine import LinkEngine
 from experiments.sweeps.record import Point
 from experiments.sweeps.result import UnitResult
+from models.allocator import keep_freed_memory
 from models.weights import WEIGHTS_FOLDER, WeightsError, read_manifest
 
 
@@ -54,4 +55,5 @@ class RayWorker:
 
     async def compute(self, point: Point, seed: int, images: LabelledImages) -> UnitResult:
         """Raises EngineError."""
+        keep_freed_memory()  # here, where the process is an actor's
         return await self._link.compute(Task(self._terms.profile, point, seed, images))

@@ -5,7 +5,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,9 @@ from torch import nn
 from experiments.training.engine import Engine
 from experiments.training.loop import Progress, Run
 from experiments.whole_files import whole_file
+from models.parts import cloud_parts, edge_parts
 from models.profiles import Profile
+from models.systems import SYSTEMS
 from models.weights import MANIFEST, WeightsError, read_parts
 
 #: By stage and kind, names in the manifest.
@@ -65,7 +67,7 @@ def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping
     manifest = _read(target / MANIFEST, to.profile)
     written: dict[str, object] = {name: _write(part, target / f"{name}.safetensors") for name, part in parts.items()}
     if any(manifest["parts"].get(name) != entry for name, entry in written.items()):
-        manifest = _without_later(manifest, to.stage)
+        manifest = _without_later(manifest, to.stage, written.keys())
     manifest["parts"].update(written)
     manifest["provenance"][to.stage] = dict(entry)
     write_manifest(target / MANIFEST, manifest)
@@ -108,8 +110,8 @@ def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
     return {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
 
 
-def _without_later(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The manifest without what was built on a stage's old weights; on the baselines' codecs nothing is."""
+def _without_later(manifest: dict[str, Any], stage: str, parts: Set[str]) -> dict[str, Any]:
+    """The manifest without what was built on the old weights of a stage; on other codecs, thresholds are."""
 
     def stays(kind: str, name: str) -> bool:
         if stage in _ALL_BUT:
@@ -120,7 +122,10 @@ def _without_later(manifest: dict[str, Any], stage: str) -> dict[str, Any]:
         kind: {name: value for name, value in manifest[kind].items() if stays(kind, name)}
         for kind in ("parts", "provenance")
     }
-    thresholds = {} if stage in _ALL_BUT or stage in _BUILT_ON else manifest["thresholds"]
+    if stage in _ALL_BUT or stage in _BUILT_ON:
+        return {**manifest, **kept, "thresholds": {}}
+    users = {name for name, system in SYSTEMS.items() if parts & {*edge_parts(system), *cloud_parts(system)}}
+    thresholds = {name: theta for name, theta in manifest["thresholds"].items() if name not in users}
     return {**manifest, **kept, "thresholds": thresholds}
 
 
