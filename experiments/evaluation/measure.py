@@ -19,7 +19,7 @@ import torch
 
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Outcomes, join, stack
-from experiments.evaluation.parts import Parts, Spec, load_parts
+from experiments.evaluation.parts import Parts, Spec
 from experiments.evaluation.passes import PASSES, PreparedImages
 from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerprint, setting_of
 from experiments.workers import end_with_the_parent
@@ -145,7 +145,7 @@ def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     if not tasks:
         return
     with _one_thread():
-        parts = load_parts(job.spec)
+        parts = job.spec.load()
         for task in tasks:
             job.compute(parts, task, lambda count: listener.advance(count, computed=True))
 
@@ -163,7 +163,7 @@ def _start_worker(job: _Job, done: "Queue[int]") -> None:
 
 def _work(task: _Task) -> None:
     if "parts" not in _worker:  # not when the process starts: an error there breaks the pool and loses what it was
-        _worker["parts"] = load_parts(_worker["job"].spec)
+        _worker["parts"] = _worker["job"].spec.load()
     _worker["job"].compute(_worker["parts"], task, _worker["done"].put)
 
 

@@ -31,12 +31,15 @@ BATCH: Final = 32
 #: Scores that no cloud has, or that are no system's rule: the true similarity, the estimate from another image's K, and
 #: the largest probability.
 TRUTH, SHUFFLED, PROBABILITY = "truth", "shuffled", "probability"
-#: By the name of the codec, the system whose frames are sent: of those on the codec, the one that sends the most.
+#: The paper's codec without K: for weights whose SimNet has learned on another codec.
+WITHOUT_PRIOR: Final = "snn-sc-without-prior"
+#: By the name of the codec, the system whose frames are sent: of those on the codec, the one that sends the most; and
+#: one that sends no K.
 PASSES: Final = {
     system.codec.name: system
     for system in sorted(SYSTEMS.values(), key=lambda system: system.sends_prior)
     if not system.error_free
-}
+} | {WITHOUT_PRIOR: SYSTEMS["snn-sc-margin-harq"]}
 
 
 def frames_of(system: System, harq: HarqParameters) -> list[Frame]:
