@@ -3,9 +3,9 @@
 
 Units    bandwidth in bits, gaps in points of accuracy; ``share`` of the way from the bits at t0 to those at T.
 Math     gap = accuracy of the rule - Multi-rate's, interpolated linearly at the rule's mean bandwidth
-A theta is the largest that spends no more than the target: no label chooses it. At one BER it is that BER's own; over
-all BERs one theta serves all, as it would where nobody tells the rule which BER there is. Arrays of figures hold the
-figure itself first and its resamples after; equal images have equal resamples, so differences keep their pairing.
+A theta is the largest that spends the target, to four decimals: no label chooses it. At one BER it is that BER's own;
+over all BERs one theta serves all, as it would where nobody tells the rule which BER there is. Arrays of figures hold
+the figure itself first and its resamples after; equal images have equal resamples, so differences keep their pairing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,8 @@ from experiments.reproduction.gaps import interpolated
 from experiments.reproduction.rates import Record
 from experiments.reproduction.resampling import Resampler, Values, interval
 
+MARGIN_RULE: Final = "snn-sc-margin-harq"
+PROBABILITY_RULE: Final = "largest-probability"
 #: Mean bandwidths at which rules are compared.
 SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 #: In place of a BER: the mean over all of them.
@@ -44,11 +46,11 @@ class Spent:
     bits_N: Values
 
 
-def spend(rule: Rule, group: Measured, shares: Sequence[float] = SHARES) -> list[Spent]:
-    """The rule at each target bandwidth."""
-    found = []
+def spend(rule: Rule, group: Measured, axis_S: tuple[int, ...], shares: Sequence[float] = SHARES) -> list[Spent]:
+    """The rule at each target bandwidth, the targets shares of ``axis_S``, Multi-rate's bits; K's come out of them."""
+    found, prior = [], (rule.bits_S[0] - axis_S[0]) / (axis_S[-1] - axis_S[0])
     for share in shares:
-        theta = threshold_for_share(rule, group, share)
+        theta = threshold_for_share(rule, group, share - prior)
         trials = [by_threshold(rule, outcomes, theta) for outcomes in group.values()]
         correct_N, bits_N = (
             np.mean(column, axis=0) for column in zip(*((t.correct_N, t.bits_N) for t in trials), strict=True)

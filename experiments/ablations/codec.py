@@ -7,11 +7,21 @@ the variant itself and of the control: the first says what stopping gains, the s
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
 
 import numpy as np
 
-from experiments.ablations.bandwidths import SHARES, Line, Measured, figure, groups, line, multi_rate, spend
+from experiments.ablations.bandwidths import (
+    MARGIN_RULE,
+    PROBABILITY_RULE,
+    SHARES,
+    Line,
+    Measured,
+    figure,
+    groups,
+    line,
+    multi_rate,
+    spend,
+)
 from experiments.ablations.trained import Recipe, Trained
 from experiments.ablations.variants import CONTROL, SHIPPED, VARIANTS, Variant
 from experiments.data import cifar100
@@ -25,10 +35,6 @@ from experiments.reproduction.rates import Record
 from experiments.reproduction.resampling import Resampler, Values
 from models.profiles import PROFILES, Profile
 from models.systems import SYSTEMS
-
-BERS: Final = (0.0, 0.1, 0.2, 0.3, 0.4)
-MARGIN_RULE: Final = "snn-sc-margin-harq"
-PROBABILITY_RULE: Final = "largest-probability"
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class Comparison:
                 own.gap(some, self._resampler),
                 reference.gap(some, self._resampler),
             )
-            for some in spend(rule, self._groups[name][ber])
+            for some in spend(rule, self._groups[name][ber], self._bits_S)
         ]
         mean_own, mean_control = (np.mean(v, axis=0) for v in ([c.own_R for c in cells], [c.control_R for c in cells]))
         return [*cells, _Cell({"share": "all"}, mean_own, mean_control)]

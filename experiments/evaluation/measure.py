@@ -132,7 +132,8 @@ class _Job:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread inside, so that figures do not depend on the machine's cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -144,7 +145,7 @@ def _one_thread() -> Iterator[None]:
 def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     if not tasks:
         return
-    with _one_thread():
+    with one_thread():
         parts = job.spec.load()
         for task in tasks:
             job.compute(parts, task, lambda count: listener.advance(count, computed=True))
