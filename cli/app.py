@@ -3,6 +3,7 @@
 
 import typer
 
+from cli.ablate import ablate
 from cli.bench import bench
 from cli.classify import classify
 from cli.data import data
@@ -37,5 +38,6 @@ main.add_typer(data, name="data")
 main.command()(train)
 main.command()(evaluate)
 main.command()(reproduce)
+main.command()(ablate)
 main.command()(bench)
 main.add_typer(sweep, name="sweep")

@@ -50,3 +50,16 @@ class MeasuringProgress:
         if rate:
             left = int(((task.total or 0) - task.completed) / rate)
             self._progress.update(self._task, speed=f"{rate:,.0f} img/s, {left // 60}:{left % 60:02d} left")
+
+
+class Named:
+    """The same bars with a name before what is measured."""
+
+    def __init__(self, progress: MeasuringProgress, name: str) -> None:
+        self._progress, self._name = progress, name
+
+    def begin(self, what: str, total: int) -> None:
+        self._progress.begin(f"{self._name}: {what}", total)
+
+    def advance(self, count: int, computed: bool) -> None:
+        self._progress.advance(count, computed)

@@ -114,7 +114,7 @@ def available_profiles(folder: Path = WEIGHTS_FOLDER) -> dict[str, Manifest | No
     return found
 
 
-def _file_of(name: str, profile: str, folder: Path) -> Path:
+def file_of(name: str, profile: str, folder: Path) -> Path:
     """Where a part lies: with its profile, or with the one whose backbone that has."""
     own = folder / profile / f"{name}.safetensors"
     base = PROFILES[profile].base if profile in PROFILES else None
@@ -123,7 +123,7 @@ def _file_of(name: str, profile: str, folder: Path) -> Path:
 
 def load_part(part: nn.Module, name: str, profile: str, parts: Mapping[str, Part], folder: Path) -> None:
     """Fill one network from its file. Raises WeightsError where the file is absent, another, or of another network."""
-    path = _file_of(name, profile, folder)
+    path = file_of(name, profile, folder)
     if name not in parts or not path.is_file():
         raise WeightsError(f"{path} is missing")
     if sha256(path.read_bytes()).hexdigest() != parts[name].sha256:

@@ -30,7 +30,7 @@ CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}, "channel.sionna_bridge":
 #: What runs without torch.
 LIGHT = (
     "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "service.nodes.dashboard.app",
-    "experiments.figures.draw", "experiments.sweeps.desk", "experiments.bench.page",
+    "experiments.figures.draw", "experiments.sweeps.desk", "experiments.bench.page", "experiments.ablations.page",
 )  # fmt: skip  # a list of names
 SECTIONS = ("Shapes", "Units", "Math", "Source", "Differs")
 MAX_LINES = 300

@@ -5,9 +5,8 @@ Every process computes with one thread, so the figures do not depend on how many
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -19,11 +18,12 @@ import torch
 
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Outcomes, join, stack
-from experiments.evaluation.parts import Parts, Spec, load_parts
+from experiments.evaluation.parts import Parts, Spec
 from experiments.evaluation.passes import PreparedImages, sender_of
 from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerprint, setting_of
 from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
+from models.threads import one_thread
 
 
 class Listener(Protocol):
@@ -131,21 +131,11 @@ class _Job:
             done(len(task.images))
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     if not tasks:
         return
-    with _one_thread():
-        parts = load_parts(job.spec)
+    with one_thread():
+        parts = job.spec.load()
         for task in tasks:
             job.compute(parts, task, lambda count: listener.advance(count, computed=True))
 
@@ -163,7 +153,7 @@ def _start_worker(job: _Job, done: "Queue[int]") -> None:
 
 def _work(task: _Task) -> None:
     if "parts" not in _worker:  # not when the process starts: an error there breaks the pool and loses what it was
-        _worker["parts"] = load_parts(_worker["job"].spec)
+        _worker["parts"] = _worker["job"].spec.load()
     _worker["job"].compute(_worker["parts"], task, _worker["done"].put)
 
 

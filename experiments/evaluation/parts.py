@@ -28,6 +28,13 @@ class Spec:
         """Raises WeightsError where the profile is not trained."""
         return read_manifest(self.profile, self.weights)
 
+    def load(self) -> "Parts":
+        """Both halves. Raises WeightsError, and ValueError where there is no such device."""
+        profile, manifest = PROFILES[self.profile], self.manifest()
+        inference = Inference(choose_device(self.device), self.bf16, profile.tile)
+        transmitter = Transmitter(load_edge(profile, manifest, self.weights), inference)
+        return Parts(profile, transmitter, Receiver(load_cloud(profile, manifest, self.weights), inference))
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -36,11 +43,3 @@ class Parts:
     profile: Profile
     transmitter: Transmitter
     receiver: Receiver
-
-
-def load_parts(spec: Spec) -> Parts:
-    """Both halves of a trained profile. Raises WeightsError, and ValueError where there is no such device."""
-    profile, manifest = PROFILES[spec.profile], spec.manifest()
-    inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)
-    transmitter = Transmitter(load_edge(profile, manifest, spec.weights), inference)
-    return Parts(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))

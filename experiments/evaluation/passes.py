@@ -32,6 +32,8 @@ BATCH: Final = 32
 #: Scores that no cloud has, or that are no system's rule: the true similarity, the estimate from another image's K, and
 #: the largest probability.
 TRUTH, SHUFFLED, PROBABILITY = "truth", "shuffled", "probability"
+#: The paper's codec without K: for weights whose SimNet has learned on another codec.
+WITHOUT_PRIOR: Final = "snn-sc-without-prior"
 
 
 def obstacle(system: System) -> str | None:
@@ -57,6 +59,8 @@ def pass_of(system: System) -> str:
 
 def sender_of(pass_name: str) -> System:
     """The system whose frames a pass sends: of those that it measures, the one that sends the most."""
+    if pass_name == WITHOUT_PRIOR:
+        return SYSTEMS["snn-sc-margin-harq"]
     measured = [system for system in SYSTEMS.values() if obstacle(system) is None and pass_of(system) == pass_name]
     return max(measured, key=lambda system: system.sends_prior)
 

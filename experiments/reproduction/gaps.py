@@ -59,8 +59,7 @@ def _cell(material: Material, trial: Trial, ber: float, against: Trial) -> dict[
     """Each kind of gap in points: the figure itself first, then its resamples."""
     fixed = [material.fixed_trial(t, ber, trial.seeds).correct_N for t in material.steps]
     columns = (trial.correct_N, trial.bits_N, against.correct_N, *fixed)
-    whole = np.array([[column.mean() for column in columns]])
-    means_R = np.concatenate((whole, material.resampler.means(*columns)))
+    means_R = material.resampler.figures(*columns)
     correct_R, bits_R, control_R, fixed_RT = means_R[:, 0], means_R[:, 1], means_R[:, 2], means_R[:, 3:]
     return {
         PAPER_AXIS: 100 * (correct_R - interpolated(fixed_RT, bits_R - PRIOR_BITS, material.profile.t0)),

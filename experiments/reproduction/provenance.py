@@ -38,10 +38,17 @@ def provenance(spec: Spec, passes: list[Passed]) -> Record:
         "weights_sha256": manifest.weights_sha256,
         "thresholds": manifest.provenance.get("thresholds"),
         "stages": sorted(manifest.provenance),
-        "command": shlex.join(["spikelink", *sys.argv[1:]]),
         "passes": [{**vars(some), "bers": list(some.bers), "seeds": list(some.seeds)} for some in passes],
         "dtype": spec.dtype,
-        "device": device_name(spec),
+        **machine(spec.device),
+    }
+
+
+def machine(device: str) -> Record:
+    """The command at hand, and what it runs on."""
+    return {
+        "command": shlex.join(["spikelink", *sys.argv[1:]]),
+        "device": device_name(device),
         "processor": processor(),
         "cores": os.cpu_count(),
         "versions": {
@@ -53,8 +60,8 @@ def provenance(spec: Spec, passes: list[Passed]) -> Record:
     }
 
 
-def device_name(spec: Spec) -> str:
-    return torch.cuda.get_device_name() if spec.device == "cuda" else "cpu"
+def device_name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
 
 
 def processor() -> str:

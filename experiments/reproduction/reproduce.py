@@ -4,7 +4,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
@@ -14,6 +14,7 @@ from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import pass_of
 from experiments.evaluation.rules import harq_rules
 from experiments.evaluation.units import UnitStore
+from experiments.json_files import write_json
 from experiments.reproduction import backbone
 from experiments.reproduction.decisions import decisions
 from experiments.reproduction.energy import COUNTED_IMAGES, energy
@@ -23,14 +24,11 @@ from experiments.reproduction.provenance import Passed, provenance
 from experiments.reproduction.rates import Record, rates
 from experiments.reproduction.sample import sample
 from experiments.reproduction.similarity import similarity
-from experiments.whole_files import whole_file
 from models.codecs import SNN_SC
 from models.profiles import PROFILES
 from models.systems import SYSTEMS, StopRule
 from models.weights import WeightsError, lacks
 
-#: Decimals in the JSON: a thousandth of a point, of a bit, of a threshold's last digit.
-_DECIMALS: Final = 5
 SAMPLE: Final = "sample"
 #: What thresholds are chosen with: the images, not the noise, set how well they are known.
 _VALIDATION_SEEDS: Final = 2
@@ -145,16 +143,6 @@ def _sections(options: Options, material: Material, test: LabelledImages) -> dic
 
 
 def _write(folder: Path, sections: dict[str, Record]) -> None:
-    """One file a section, each whole or not at all."""
+    """One file a section."""
     for name, section in sections.items():
-        with whole_file(folder / f"{name}.json") as path:
-            path.write_text(json.dumps(rounded(section), indent=1, allow_nan=False) + "\n")
-
-
-def rounded(value: Any) -> Any:
-    """Floats to a few decimals, so that machines differ in few digits."""
-    if isinstance(value, dict):
-        return {name: rounded(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(entry) for entry in value]
-    return round(float(value), _DECIMALS) if isinstance(value, float) else value
+        write_json(folder / f"{name}.json", section)

@@ -32,6 +32,11 @@ class Resampler:
         means_RC: Values = np.concatenate([block.astype(np.float64) @ columns_NC for block in blocks]) / images
         return means_RC
 
+    def figures(self, *columns_N: Values) -> Values:
+        """Means of per-image columns, the figures themselves first and their resamples after -> [1 + R, columns]."""
+        whole = np.array([[column.mean() for column in columns_N]])
+        return np.concatenate((whole, self.means(*columns_N)))
+
 
 def interval(values_R: Values) -> list[float]:
     """The central 95 % of a figure's resamples, [low, high]."""

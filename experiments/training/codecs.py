@@ -67,12 +67,17 @@ class Codec(nn.Module):
         """t per batch, p per image -> F' [B, C, 4, 4] and the second term of Eq. (4)."""
         t, p_B = draws.steps(generator), draws.bers(len(f_BCHW), generator)
         sent = self.transmit(f_BCHW, t, p_B, generator)
-        return self.converter(sent.maps_BKCHW), entropy_penalty(sent.spikes)
+        return self.convert(sent.maps_BKCHW, p_B), entropy_penalty(sent.spikes)
 
     def rebuild(self, f_BCHW: Tensor, p_B: Tensor, steps: Sequence[int], generator: torch.Generator) -> Rebuilt:
         sent = self.transmit(f_BCHW, max(steps), p_B, generator)
         entropy_bits = torch.stack([spike_entropy_bits(s) for s in sent.spikes]).mean()
-        return Rebuilt(tuple(self.converter(sent.maps_BKCHW[:, : 2 * t]) for t in steps), entropy_bits)
+        return Rebuilt(tuple(self.convert(sent.maps_BKCHW[:, : 2 * t], p_B) for t in steps), entropy_bits)
+
+    def convert(self, maps_BKCHW: Tensor, p_B: Tensor) -> Tensor:
+        """F' [B, C, 4, 4] of the maps so far; the paper's converter does not see p."""
+        feature_BCHW: Tensor = self.converter(maps_BKCHW)
+        return feature_BCHW
 
 
 class OneBitCodec(nn.Module):

@@ -41,7 +41,7 @@ def train_codec(bench: Bench, draws: Draws, keep_norm: bool) -> Run:
     codec = Codec(bench.profile.backbone.feature_channels, bench.profile.max_steps, keep_norm=keep_norm)
     scored = (bench.profile.t0, bench.profile.max_steps)
     others = (draws.min_steps,) if draws.min_steps not in scored else ()
-    return _train_codec(bench, "codec", codec, CodecPlan(draws, Cells(scored, others), keep_norm))
+    return fit_codec(bench, "codec", codec, CodecPlan(draws, Cells(scored, others), keep_norm))
 
 
 def train_joint(bench: Bench, cutmix: float) -> Run:
@@ -76,22 +76,23 @@ def train_noise_free_codec(bench: Bench) -> Run:
     """Baseline: the spiking codec with t = 3 and no noise, behind channel coding."""
     t = SNN_STEPS
     codec = Codec(bench.profile.backbone.feature_channels, t)
-    return _train_codec(bench, "noise-free-codec", codec, CodecPlan(Draws(t, t, 0.0), Cells((t,), bers=(0.0,))))
+    plan = CodecPlan(Draws(t, t, 0.0), Cells((t,), bers=(0.0,)))
+    return fit_codec(bench, "noise-free-codec", codec, plan, "noise-free-")
 
 
 def train_cnn_1bit(bench: Bench) -> Run:
     """Baseline: the 1-bit CNN, trained over the same BERs."""
     codec = OneBitCodec(bench.profile.backbone.feature_channels)
     plan = CodecPlan(Draws(1, BLOCKS), Cells((bench.profile.t0, bench.profile.max_steps), (1,)))
-    return _train_codec(bench, "cnn-1bit", codec, plan)
+    return fit_codec(bench, "cnn-1bit", codec, plan, "cnn-1bit-")
 
 
-def _train_codec(bench: Bench, name: str, codec: AnyCodec, plan: CodecPlan) -> Run:
+def fit_codec(bench: Bench, name: str, codec: AnyCodec, plan: CodecPlan, prefix: str = "") -> Run:
+    """A codec on the frozen backbone, as a stage ``name``; ``prefix`` stands before its parts in the manifest."""
     backbone, start = bench.frozen_backbone()
     bench.engine.place(codec)
     sets = bench.features(backbone, start)
     stage = CodecStage(codec, backbone.head, sets, plan, batch=bench.schedule.batch)
-    prefix = {"codec": "", "noise-free-codec": "noise-free-", "cnn-1bit": "cnn-1bit-"}[name]
     parts = _parts(codec, prefix)
     if bench.options.start:
         start |= {f"start {name}": sha for name, sha in bench.load(parts, bench.options.start).items()}
