@@ -14,6 +14,7 @@ import typer
 from cli.evaluate import count_workers, parse_bers
 from cli.failures import CommandError
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
+from cli.own_process import keep_freed_memory
 from cli.reproduce import DOCS
 from cli.terminal import output
 
@@ -155,7 +156,6 @@ def _one_line() -> Iterator[None]:
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.training.checkpoints import ResumeError
     from experiments.training.loop import DivergedError
-    from models.allocator import keep_freed_memory
     from models.weights import WeightsError
 
     keep_freed_memory()

@@ -96,6 +96,7 @@ print("told" if told else "not told")
 _COMMANDS = {
     "evaluate": "evaluate --data FOLDER --runs FOLDER",
     "reproduce": "reproduce --data FOLDER --runs FOLDER --docs FOLDER",
+    "ablate": "ablate codec --data FOLDER --runs FOLDER --docs FOLDER",
     "train": "train codec --data FOLDER --runs FOLDER",
     "sweep": "sweep run FOLDER/sweep.toml --data FOLDER/test --parallel 1 --store sqlite://FOLDER/sweeps.sqlite3",
 }
