@@ -19,10 +19,10 @@ R = TypeVar("R")
 
 
 class ComputeQueue:
-    """Runs functions in threads, first come first served. All their networks run in one further thread.
+    """Runs functions in threads, first come first served. All their networks run in the lanes of a PassQueue.
 
-    That thread is PyTorch's, which uses ``threads`` cores for each pass. The others wait for it and hold little else,
-    so that there are as many as can share a pass.
+    The lanes have ``threads`` cores between them. The functions' threads wait for them and hold little else, so that
+    there are as many as can share a pass.
     """
 
     def __init__(self, settings: ComputeSettings, threads: int, metrics: Metrics) -> None:

@@ -75,7 +75,7 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         importlib.import_module("torch")  # it brings handlers of its own, and some modules warn when they are loaded
         # Of the process, which is ours:
         importlib.import_module("models.allocator").keep_freed_memory()
-        importlib.import_module("models.threads").compute_with(1)  # the thread of the passes has the cores
+        importlib.import_module("models.threads").compute_with(1)  # the lanes of the passes have the cores
         adopt_loggers()
     app = create_app(settings, make_desk)
     config = uvicorn.Config(

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from experiments.ablations.wording import ALL
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.rules import Rule, at_point, by_threshold
 from experiments.evaluation.thresholds import threshold_for_share
@@ -25,8 +26,6 @@ MARGIN_RULE: Final = "snn-sc-margin-harq"
 PROBABILITY_RULE: Final = "largest-probability"
 #: Mean bandwidths at which rules are compared.
 SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-#: In place of a BER: the mean over all of them.
-ALL: Final = "all"
 
 Measured = Mapping[float, Outcomes]
 

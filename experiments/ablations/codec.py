@@ -24,6 +24,7 @@ from experiments.ablations.bandwidths import (
 )
 from experiments.ablations.trained import Recipe, Trained
 from experiments.ablations.variants import CONTROL, SHIPPED, VARIANTS, Variant
+from experiments.ablations.wording import ALL
 from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.parts import Spec
@@ -118,7 +119,7 @@ class Comparison:
             for ber, group in by_group.items():
                 own, control = (multi_rate(some, self._bits_S) for some in (group, self._groups[CONTROL][ber]))
                 own_RT, control_RT = (self._with_mean(self._resampler.figures(*columns)) for columns in (own, control))
-                for point, t in enumerate((*self._steps, "all")):
+                for point, t in enumerate((*self._steps, ALL)):
                     accuracy_R, over_R = 100 * own_RT[:, point], 100 * (own_RT - control_RT)[:, point]
                     found = {"accuracy": figure(accuracy_R), "over_control": figure(over_R)}
                     rows.append({"variant": name, "ber": ber, "t": t, **found})
@@ -159,7 +160,7 @@ class Comparison:
             for some in spend(rule, self._groups[name][ber], self._bits_S)
         ]
         mean_own, mean_control = (np.mean(v, axis=0) for v in ([c.own_R for c in cells], [c.control_R for c in cells]))
-        return [*cells, _Cell({"share": "all"}, mean_own, mean_control)]
+        return [*cells, _Cell({"share": ALL}, mean_own, mean_control)]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from experiments.ablations.wording import ALL, points, said, verdict
-from experiments.figures.page import table
+from experiments.figures.markdown import table
 from experiments.figures.results import Row, one, where
 from experiments.figures.targets import OWN_SYSTEM, signed
 

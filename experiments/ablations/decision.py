@@ -25,6 +25,7 @@ from experiments.ablations.bandwidths import (
 from experiments.ablations.crossfit import Predicted, out_of_fold
 from experiments.ablations.inputs import ESTIMATE, MARGIN, NEED_PRIOR, K, P, T, inputs, priors
 from experiments.ablations.scorer import CHANGE, NET, SCORES, Fitting
+from experiments.ablations.wording import ALL
 from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Floats, Outcomes
@@ -182,7 +183,7 @@ class Comparison:
         for some in spend(rule, group, self._bits_S):
             key: Record = {"share": some.share, "theta": some.theta, "bandwidth_bits": float(some.bits_N.mean())}
             cells.append((key, fixed.gap(some, self._resampler)))
-        return [*cells, ({"share": "all"}, np.mean([gap_R for _, gap_R in cells], axis=0))]
+        return [*cells, ({"share": ALL}, np.mean([gap_R for _, gap_R in cells], axis=0))]
 
     def areas(self) -> list[Record]:
         """ROC areas at t0: of a low score as a sign that a wrong label will be right at T, of a high one that it is."""

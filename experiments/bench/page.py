@@ -2,33 +2,20 @@
 """``docs/performance.md`` from a report: tables and plots made here, prose in the template."""
 
 from pathlib import Path
-from typing import Final
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments.bench.plots import draw
 from experiments.bench.report import read_report
 from experiments.bench.sheets import sheets
-from experiments.figures.page import table
-
-_TEMPLATE: Final = "page.md.jinja"
+from experiments.figures.markdown import page_template, table
 
 
 def write_page(report_file: Path, docs: Path) -> Path:
     """Write the page and, in ``images/`` beside it, the plots. Raises ReportError."""
     report = read_report(report_file)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, from our own JSON
-    )
     plots = draw(report, docs / "images")
     tables = {sheet.name: table(sheet.heading, sheet.rows) for sheet in sheets(report)}
     path = docs / "performance.md"
-    page = environment.get_template(_TEMPLATE).render(
+    page = page_template(Path(__file__).parent).render(
         report=report, tables=tables, plots=plots, source=report_file.name
     )
     path.write_text(page, encoding="utf-8")

@@ -1,34 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """``docs/results.md`` from the JSON: tables generated, prose fixed, verdicts computed."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments.figures.beyond import SCORE_RULES
 from experiments.figures.claims import claims
+from experiments.figures.markdown import page_template, table
 from experiments.figures.results import Results, Row, load_results, one, profiles_in, where
 from experiments.figures.style import look_of
 from experiments.figures.targets import accuracy_with_interval, bracket, signed, targets
 
-_TEMPLATE: Final = "page.md.jinja"
-
 
 def write_page(docs: Path) -> Path:
     """Write ``results.md`` about every profile in ``results/``. Raises ResultsMissingError."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown, from our own JSON
-    )
     sections = [_section(load_results(folder)) for folder in profiles_in(docs / "results")]
     path = docs / "results.md"
-    path.write_text(environment.get_template(_TEMPLATE).render(sections=sections))
+    path.write_text(page_template(Path(__file__).parent).render(sections=sections))
     return path
 
 
@@ -53,12 +40,6 @@ def _section(results: Results) -> dict[str, object]:
 def _cells(some: Row) -> int:
     """Images at every BER and seed; without noise one seed stands for all."""
     return int(some["images"]) * sum(len(some["seeds"]) if ber > 0 else 1 for ber in some["bers"])
-
-
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _plain(bits: float) -> str:

@@ -59,7 +59,7 @@ def ray_engine(
             material.manifest.weights_sha256,
             version("spikelink"),
         )
-        cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+        cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]  # Ray has no types for it
         head = ray.get_runtime_context().gcs_address
         with closing(RayEngine(head, terms, workers or max(1, cores), patience_s, notice)) as engine:
             yield engine

@@ -58,7 +58,10 @@ class SnnScEdge:
 
 @dataclass(frozen=True)
 class EncoderSteps:
-    """So many steps of the encoder as one pass: one frame's, whichever came before it."""
+    """So many steps of the encoder as one pass: one frame's, whichever came before it.
+
+    Input current and membranes [B, C, H, W] -> bits_BN uint8 [B, 512 count], and the membranes after them.
+    """
 
     encoder: Encoder
     count: int
