@@ -193,7 +193,7 @@ def _codec(common: _Common, given: CodecOptions) -> dict[str, object]:
 def _decision(common: _Common, folds: int) -> dict[str, object]:
     from cli.measuring_progress import MeasuringProgress
     from experiments.ablations.decision import Options, ablate_decision
-    from experiments.ablations.scorer import Fitting
+    from experiments.training.outlook import Fitting
 
     seeds, fitting = tuple(range(common.seeds)), Fitting(seed=common.seed)
     options = Options(

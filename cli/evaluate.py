@@ -35,6 +35,9 @@ def evaluate(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Choose the thresholds (validation only) and store them.")
     ] = False,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="With --calibrate: first fit the learned stop rule on the same images.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Accuracy, bandwidth and rounds by system and BER."""
@@ -51,8 +54,10 @@ def evaluate(
     options = run.EvaluationOptions(
         spec, data, split, parse_bers(bers), seed, images, runs, count_workers(workers, where)
     )
+    if learn and not calibrate:
+        raise CommandError("--learn belongs to --calibrate, which then chooses the rule's threshold")
     try:
-        by_pass = _measured(options, calibrate)
+        by_pass = _measured(options, calibrate, learn)
     except (DataSetMissingError, WeightsError, ValueError) as error:
         raise CommandError(str(error)) from error
     except KeyboardInterrupt:
@@ -80,18 +85,23 @@ def parse_bers(text: str) -> tuple[float, ...]:
     return tuple(sorted(set(values)))
 
 
-def _measured(options: "EvaluationOptions", calibrate: bool) -> "Measured":
+def _measured(options: "EvaluationOptions", calibrate: bool, learn: bool) -> "Measured":
     """Measure, and calibrate where asked; systems that are left out take a line each on stderr. Raises as those do."""
     from cli.measuring_progress import MeasuringProgress
     from experiments.evaluation import run
+    from experiments.evaluation.learned_rule import Lesson, learn_rule
+    from models.systems import SYSTEMS, StopRule
 
     if calibrate:
         run.may_calibrate(options)
-    without = run.left_out(options, calibrate)
-    for name, reason in without.items():
-        complain(f"{name} is left out: {reason}")
     with MeasuringProgress() as progress:
+        if learn:
+            learn_rule(Lesson(options.spec, options.data, options.runs, options.bers, options.workers), progress)
+        without = run.left_out(options, calibrate)
         by_pass = run.measured(options, without, progress)
+    for name, reason in without.items():
+        if SYSTEMS[name].stop is not StopRule.OUTLOOK:  # which profiles have only where it was found to be worth it
+            complain(f"{name} is left out: {reason}")
     if calibrate:
         for line in run.calibrate(options, without, by_pass):
             complain(f"{line}; its default stays as it was")

@@ -14,7 +14,12 @@ from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from experiments.evaluation.measure import Listener
     from experiments.reproduction.reproduce import Options
+
+    Work = Callable[[Options, Listener], Path]
 
 #: The project's own results.
 DOCS: Final = Path("docs")
@@ -37,6 +42,13 @@ def reproduce(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
     runs: RunsPath = RUNS,
     docs: Annotated[Path, typer.Option(help="Gets results.md, and JSON and figures in results/.")] = DOCS,
+    measure_only: Annotated[
+        bool, typer.Option("--measure-only", help="No figures: another machine draws them, by --measured RUNS.")
+    ] = False,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="The runs of a machine that measured everything with --measure-only.", metavar="RUNS"),
+    ] = None,
     figures_only: Annotated[
         bool, typer.Option("--figures-only", help="Draw and write from the JSON alone: no weights, no data.")
     ] = False,
@@ -46,9 +58,11 @@ def reproduce(
 ) -> None:
     """Measure, and draw every figure and table of the paper and beyond."""
     needed = [name for name in _NEEDED if find_spec(name) is None]
-    if needed:
+    if needed and not measure_only:
         raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
-    if images is not None and docs == DOCS:
+    if sum((measure_only, measured is not None, figures_only, sample_only)) > 1:
+        raise CommandError("one of --measure-only, --measured, --figures-only and --sample-only at a time")
+    if images is not None and docs == DOCS and not measure_only:
         raise CommandError("--images is a try: --docs says where its results go, the project's own are of all images")
     if not figures_only:
         from experiments.evaluation.parts import Spec
@@ -58,15 +72,23 @@ def reproduce(
         where = device.resolved()
         spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
         chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results")
-        _measure(Options(spec, data, *chosen, images, images, ldpc, baseline_seeds), sample_only)
-    if not sample_only:
+        options = Options(spec, data, *chosen, images, images, ldpc, baseline_seeds, measured)
+        _measure(options, _what(sample_only, measure_only))
+    if not sample_only and not measure_only:
         _draw(docs)
 
 
-def _measure(options: "Options", sample_only: bool) -> None:
+def _what(sample_only: bool, measure_only: bool) -> "Work":
+    from experiments.reproduction import reproduce as run
+
+    if sample_only:
+        return run.write_sample
+    return run.measure_only if measure_only else run.reproduce
+
+
+def _measure(options: "Options", work: "Work") -> None:
     from cli.measuring_progress import MeasuringProgress
     from experiments.data.cifar100 import DataSetMissingError
-    from experiments.reproduction import reproduce as run
     from models.weights import WeightsError
 
     keep_freed_memory()
@@ -75,7 +97,7 @@ def _measure(options: "Options", sample_only: bool) -> None:
         raise CommandError("--bers needs 0, where thresholds are limited")
     try:
         with MeasuringProgress() as progress:
-            written = (run.write_sample if sample_only else run.reproduce)(options, progress)
+            written = work(options, progress)
     except (DataSetMissingError, WeightsError, ValueError) as error:
         raise CommandError(str(error)) from error
     except KeyboardInterrupt:

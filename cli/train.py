@@ -44,7 +44,8 @@ JOINT_BACKBONE_FACTOR: Final = 0.1
 ONLY_FOR: Final = {
     "--start": {Stage.BACKBONE, Stage.CODEC},
     "--sizes": {Stage.BACKBONE},
-    "--cutmix": {Stage.BACKBONE, Stage.JOINT},
+    "--cutmix": {Stage.BACKBONE, Stage.CODEC, Stage.JOINT, Stage.SIMNET},
+    "--distil": {Stage.CODEC},
     "--min-t": {Stage.CODEC},
     "--max-ber": {Stage.CODEC},
     "--high-ber-share": {Stage.CODEC},
@@ -66,6 +67,7 @@ class StageOptions:
     max_ber: float | None
     high_ber_share: float | None
     keep_norm: bool | None
+    distil: float | None
 
 
 def train(
@@ -102,6 +104,15 @@ def train(
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a step.", rich_help_panel=RECIPE)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="Its peak.", rich_help_panel=RECIPE)] = None,
+    weight_bits: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            max=11,
+            help="Significant bits that written matrices and kernels keep; with fewer, files compress.",
+            rich_help_panel=RECIPE,
+        ),
+    ] = 11,
     seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and draws.", rich_help_panel=RECIPE)] = 0,
     start: Annotated[
         Path | None,
@@ -116,7 +127,12 @@ def train(
     cutmix: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="backbone (0.5), joint (0): share of images that CutMix mixes.", rich_help_panel=OF_STAGE
+            min=0,
+            max=1,
+            help="backbone (0.5), joint (0): share of images that CutMix mixes; codec, simnet: the same, and fresh "
+            "crops in each batch instead of features computed once.",
+            rich_help_panel=OF_STAGE,
+            show_default=False,
         ),
     ] = None,
     min_t: Annotated[
@@ -144,6 +160,16 @@ def train(
             show_default=False,
         ),
     ] = None,
+    distil: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="codec: share of the loss that follows what the head says of F instead of the label (0).",
+            rich_help_panel=OF_STAGE,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train one stage and write its best epoch by validation into the weights folder."""
     from experiments.training.bench import TrainingOptions
@@ -152,13 +178,13 @@ def train(
     check_profile(profile)
     if start is not None and not start.is_dir():
         raise CommandError(f"there is no folder {start} to start from")
-    given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share, keep_norm)
+    given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share, keep_norm, distil)
     _refuse_strangers(stage, start, epochs, given)
     if keep_norm and start is None:
         raise CommandError("--keep-norm needs --start, whose statistics are kept")
     options = TrainingOptions(
         profile, data, runs, weights or WEIGHTS_FOLDER, start, resume, device.resolved(), bf16, compiled, images,
-        checkpoint_s=60 * checkpoint_minutes,
+        checkpoint_s=60 * checkpoint_minutes, weight_bits=weight_bits,
     )  # fmt: skip
     default_epochs, default_rate, default_batch = DEFAULTS[stage]
     sides = _sizes(sizes or "16:8,24:10,32:12") if stage is Stage.BACKBONE else ()
@@ -240,9 +266,11 @@ def _train(stage: Stage, bench: "Bench", given: StageOptions, sizes: tuple[int, 
             raise CommandError(f"--min-t lies in 1..{longest}, not at {shortest}")
         largest = MAX_TRAINING_BER if given.max_ber is None else given.max_ber
         draws = Draws(shortest, longest, largest, given.high_ber_share or 0.0)
-        return stages.train_codec(bench, draws, bool(given.keep_norm))
+        choices = stages.CodecChoices(draws, bool(given.keep_norm), given.cutmix, given.distil or 0.0)
+        return stages.train_codec(bench, choices)
+    if stage is Stage.SIMNET:
+        return stages.train_simnet(bench, given.cutmix)
     alone = {
-        Stage.SIMNET: stages.train_simnet,
         Stage.NOISE_FREE_CODEC: stages.train_noise_free_codec,
         Stage.CNN_1BIT: stages.train_cnn_1bit,
     }

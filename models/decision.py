@@ -2,7 +2,7 @@
 """The cloud's decision on a frame: combine, judge, and classify the blocks whose session ends with it.
 
 Shapes   B blocks, N bits of a frame, L classes; logits_L [100].
-Units    similarity a cosine; margin a difference of probabilities; p in [0, 0.5].
+Units    similarity a cosine; margin a difference of probabilities; outlook in [-1, 1]; p in [0, 0.5].
 Math     ACK if score > theta, or the CRC holds, or t = T, else NACK; ends: accepted, exhausted
 Source   Section II-A of arXiv 2310.08804.
 Differs  A fixed-rate system ends with its only frame and counts as accepted.
@@ -45,6 +45,7 @@ class Answer:
     feedback: Feedback
     similarity: float | None
     margin: float | None
+    outlook: float | None
     crc_ok: bool | None
     outcome: Outcome | None
     logits_L: NDArray[np.float32] | None
@@ -122,7 +123,7 @@ def _answer(
     stop: StopCondition, verdict: Verdict, row: int, outcome: Outcome | None, logits_L: NDArray[np.float32] | None
 ) -> Answer:
     score = None if verdict.score_B is None else float(verdict.score_B[row])
-    similarity = score if stop.system.stop is StopRule.SIMILARITY else None
-    margin = score if stop.system.stop is StopRule.MARGIN else None
+    rules = (StopRule.SIMILARITY, StopRule.MARGIN, StopRule.OUTLOOK)
+    similarity, margin, outlook = (score if stop.system.stop is rule else None for rule in rules)
     crc_ok = None if verdict.crc_ok_B is None else bool(verdict.crc_ok_B[row])
-    return Answer(Feedback.ACK if outcome else Feedback.NACK, similarity, margin, crc_ok, outcome, logits_L)
+    return Answer(Feedback.ACK if outcome else Feedback.NACK, similarity, margin, outlook, crc_ok, outcome, logits_L)

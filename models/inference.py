@@ -35,6 +35,10 @@ class Inference:
     bf16: bool = False
     tile: int = SAFE_TILE
 
+    def __post_init__(self) -> None:
+        if self.device.type == "cuda":
+            _keep_float32()
+
     def at_least(self, tile: int) -> Self:
         """The same with a larger tile, for networks that need one; where padding is off, it stays off."""
         return self if self.tile == 1 or self.tile >= tile else replace(self, tile=tile)
@@ -72,6 +76,12 @@ class Inference:
 def joined(pieces: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """The outputs of a whole batch from those of its pieces."""
     return pieces[0] if len(pieces) == 1 else tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
+
+
+def _keep_float32() -> None:
+    """For this process: cuDNN would cut float32 to 11 bits (TF32), and may sum in another order every time."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
 
 def choose_device(name: str) -> torch.device:

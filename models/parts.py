@@ -3,7 +3,7 @@
 
 Shapes   none
 Units    none
-Math     parts of a system = parts of the backbone + of its codec + of SimNet, where it decides
+Math     parts of a system = parts of the backbone + of its codec + of the network that decides, where one does
 Source   none
 Differs  none
 """
@@ -14,9 +14,10 @@ from typing import Final
 from torch import nn
 
 from models.codecs import CODECS, PartFactory
+from models.networks.outlook import Outlook
 from models.networks.simnet import PriorExtractor, SimilarityEstimator
 from models.profiles import Profile
-from models.systems import System
+from models.systems import StopRule, System
 
 _EDGE_SHARED: Final[Mapping[str, PartFactory]] = {
     "edge": lambda profile: profile.backbone.edge_part(),
@@ -24,8 +25,11 @@ _EDGE_SHARED: Final[Mapping[str, PartFactory]] = {
 }
 _CLOUD_SHARED: Final[Mapping[str, PartFactory]] = {
     "similarity": lambda profile: SimilarityEstimator(profile.backbone.feature_channels),
+    "outlook": lambda profile: Outlook(),
     "head": lambda profile: profile.backbone.task_head(),
 }
+#: The network by which a stop rule goes.
+_DECIDING: Final[Mapping[StopRule, str]] = {StopRule.SIMILARITY: "similarity", StopRule.OUTLOOK: "outlook"}
 
 #: Every part there is, by name: those that all codecs share, and each codec's own.
 ALL_EDGE_PARTS: Final = {**_EDGE_SHARED, **{k: v for codec in CODECS.values() for k, v in codec.edge_parts.items()}}
@@ -39,7 +43,8 @@ def edge_parts(system: System) -> tuple[str, ...]:
 
 def cloud_parts(system: System) -> tuple[str, ...]:
     """What the cloud needs for a system."""
-    return (*system.codec.cloud_parts, *(("similarity",) if system.sends_prior else ()), "head")
+    deciding = (_DECIDING[system.stop],) if system.stop in _DECIDING else ()
+    return (*system.codec.cloud_parts, *deciding, "head")
 
 
 class EdgeNetworks(nn.ModuleDict):
@@ -53,7 +58,7 @@ class EdgeNetworks(nn.ModuleDict):
 
 
 class CloudNetworks(nn.ModuleDict):
-    """The cloud's networks by name: f_T, SimNet_D and the codecs' halves; all of them unless some are named.
+    """The cloud's networks by name: f_T, SimNet_D, the outlook, the codecs' halves; all of them unless some are named.
 
     Raises KeyError for a name that is no part of the cloud.
     """

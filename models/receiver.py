@@ -2,10 +2,12 @@
 """The cloud's side of the link: received bits -> reconstructed feature, verdict, logits, with explicit state.
 
 Shapes   B batch, R rounds, N bits of a frame, K prior bits, L classes.
-Units    bits in {0, 1}; crossover probability p in [0, 0.5]; score a similarity or a margin of two probabilities.
-Math     F' by the codec; ACK if score > theta, score = S_D(F', K^, p) or P_(1) - P_(2) of f_T(F'); or if the CRC holds
+Units    bits in {0, 1}; crossover probability p in [0, 0.5]; score a similarity, a margin of two probabilities, or an
+         outlook (models/networks/outlook.py).
+Math     F' by the codec; ACK if score > theta, score = S_D(F', K^, p), or margin = P_(1) - P_(2) of f_T(F'), or
+         outlook(margin, p, t); or if the CRC holds
 Source   Section II of arXiv 2310.08804.
-Differs  The margin is our own stop rule. Score and theta are compared as float32.
+Differs  Margin and outlook are our own stop rules. Score and theta are compared as float32.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from channel.bits import Bits
 from models.codecs import CODECS, Checked, State, rows_of
 from models.frames import Frame
 from models.inference import Inference
+from models.networks.outlook import Outlook, outlook, seen
 from models.parts import CloudNetworks
 from models.systems import StopRule, System
 
@@ -113,10 +116,19 @@ class Receiver:
             assert isinstance(codec, Checked), f"codec {state.codec_name} has no CRC"
             return Verdict(crc_ok_B=codec.crc_ok(state.codec))
         feature = self.feature(state)
-        if system.stop is StopRule.MARGIN:
+        if system.stop in (StopRule.MARGIN, StopRule.OUTLOOK):
             logits_BL = self.logits(feature)
-            return Verdict(margin(logits_BL), logits_BL=logits_BL)
+            margin_B = margin(logits_BL)
+            score_B = margin_B if system.stop is StopRule.MARGIN else self._outlook(margin_B, state)
+            return Verdict(score_B, logits_BL=logits_BL)
         return Verdict(self.similarity(feature, state.prior_BK, state.mean_crossover()))
+
+    def _outlook(self, margin_B: Floats, state: ReceiverState) -> Floats:
+        network = self._networks["outlook"]
+        assert isinstance(network, Outlook)
+        p_B, t_B = torch.from_numpy(state.mean_crossover()), torch.full((len(margin_B),), float(state.t))
+        score_B = outlook(network, seen(torch.from_numpy(margin_B), p_B, t_B).to(self._inference.device))
+        return score_B.cpu().numpy()
 
     def similarity(self, feature_BCHW: Tensor, prior_BK: Tensor, crossover_B: Floats) -> Floats:
         """S_D: what SimNet says of F' [B, C, 4, 4], received prior bits and p -> estimate_B, float32."""

@@ -4,10 +4,10 @@
 Shapes   none
 Units    positions and payloads in bits; t in time steps.
 Math     payload after step t: 32 + 512 t (snn-sc-harq: with K; snn-sc-ldpc-harq: coded bits), 512 t (multi-rate,
-         snn-sc-margin-harq, cnn-1bit), 16 per element (bypass)
+         snn-sc-margin-harq, snn-sc-learned-harq, cnn-1bit), 16 per element (bypass)
 Source   Section III of arXiv 2310.08804 for snn-sc-harq, multi-rate and snn-sc-ldpc-harq.
-Differs  snn-sc-margin-harq (stop by the margin of the task head's two largest probabilities) is our own system, and so
-         is cnn-1bit.
+Differs  Ours are snn-sc-margin-harq (stop by the margin of the task head's two largest probabilities),
+         snn-sc-learned-harq (by what a small network expects of more bits, from margin, p and t) and cnn-1bit.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ class StopRule(StrEnum):
 
     SIMILARITY = "similarity"
     MARGIN = "margin"
+    OUTLOOK = "outlook"
     CRC = "crc"
     FIXED = "fixed"
 
@@ -44,7 +45,7 @@ class System:
 
     @property
     def takes_threshold(self) -> bool:
-        return self.stop in (StopRule.SIMILARITY, StopRule.MARGIN)
+        return self.stop in (StopRule.SIMILARITY, StopRule.MARGIN, StopRule.OUTLOOK)
 
     @property
     def takes_t(self) -> bool:
@@ -67,6 +68,7 @@ SYSTEMS: Final = {
     for system in (
         System("snn-sc-harq", "the paper's system: ACK by SimNet's estimate", SNN_SC, StopRule.SIMILARITY),
         System("snn-sc-margin-harq", "the same codec, ACK by the margin of the prediction", SNN_SC, StopRule.MARGIN),
+        System("snn-sc-learned-harq", "the same codec, ACK where more bits promise no gain", SNN_SC, StopRule.OUTLOOK),
         System("multi-rate", "the same codec at a fixed number of time steps", SNN_SC, StopRule.FIXED),
         System("snn-sc-ldpc-harq", "separate coding: spikes behind LDPC, ACK by CRC", SNN_SC_LDPC, StopRule.CRC),
         System("cnn-1bit", "a codec without spikes at a fixed number of blocks", CNN_1BIT, StopRule.FIXED),

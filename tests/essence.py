@@ -39,4 +39,4 @@ def of_trace(trace: BlockTrace) -> Essence:
 
 def _round(entry: RoundReport | RoundTrace) -> Round:
     numbers = (entry.round, entry.t, entry.payload_bits, entry.flipped_bits)
-    return (*numbers, entry.similarity, entry.margin, entry.crc_ok, str(entry.feedback))
+    return (*numbers, entry.similarity, entry.margin, entry.outlook, entry.crc_ok, str(entry.feedback))

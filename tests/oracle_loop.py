@@ -41,13 +41,17 @@ class Steps:
     received: Tensor
     similarity: Tensor
     margin: Tensor
+    outlook: Tensor
     logits: Tensor
     true_similarity: Tensor
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a session is played: ``stop`` is "similarity" (sends K), "margin" or "fixed" (ends with step ``first_t``)."""
+    """How a session is played.
+
+    ``stop`` is "similarity" (sends K), "margin", "outlook" or "fixed" (ends with step ``first_t``).
+    """
 
     stop: str
     theta: float = 0.0
@@ -152,6 +156,22 @@ def estimate_similarity(w: Weights, feature: Tensor, prior: Tensor, p: float) ->
     return linear("score.2", F.gelu(linear("score.0", evidence)))[:, 0]
 
 
+def expected_of_more_bits(w: Weights, margin: Tensor, p: float, t: int) -> Tensor:
+    """Chances that a label is lost less those that it is gained, their root with their sign; a neuron at a time."""
+    scores = []
+    for row in margin.double().tolist():
+        seen = [row, -float(np.log(np.float64(1) - row + 1e-4)), p, t / 8]
+        hidden = []
+        for weights, bias in zip(w["outlook.hidden.weight"].tolist(), w["outlook.hidden.bias"].tolist(), strict=True):
+            scaled = zip(weights, seen, w["outlook.mean"].tolist(), w["outlook.deviation"].tolist(), strict=True)
+            hidden.append(np.tanh(bias + sum(weight * (x - mean) / deviation for weight, x, mean, deviation in scaled)))
+        outputs = zip(w["outlook.output.weight"].tolist(), w["outlook.output.bias"].tolist(), strict=True)
+        powers = [np.exp(bias + sum(a * b for a, b in zip(weights, hidden, strict=True))) for weights, bias in outputs]
+        net = (powers[1] - powers[0]) / sum(powers)
+        scores.append(float(np.sign(net) * np.sqrt(abs(net))))
+    return torch.tensor(scores)
+
+
 def uniforms(seed: int, block: int, link: int, count: int) -> NDArray[np.float64]:
     """u of positions 0 .. count - 1: Philox from counter 0, 53 bits a draw. Links: 1 forward, 2 feedback."""
     words = np.random.Philox(key=[seed, link], counter=[0, block, 0, 0]).random_raw(count)
@@ -166,7 +186,7 @@ def run_steps(w: Weights, images: NDArray[np.uint8], ber: float, seed: int, bloc
     received = (sent.bool() ^ torch.from_numpy(noise)).float()  # B(.; p)
     spikes = list(received[:, PRIOR:].reshape(-1, T, 32, 4, 4).unbind(1))
     outputs = reconstruct(w, spikes, feature.shape[1])
-    similarity, margin, logits, truth = [], [], [], []
+    similarity, margin, outlook, logits, truth = [], [], [], [], []
     for t in range(1, T + 1):
         padded = torch.cat((outputs[:, : 2 * t], torch.zeros_like(outputs[:, 2 * t :])), dim=1)
         rebuilt = convert(w, padded)
@@ -174,8 +194,9 @@ def run_steps(w: Weights, images: NDArray[np.uint8], ber: float, seed: int, bloc
         logits.append(classify(w, rebuilt))
         ordered = F.softmax(logits[-1], dim=1).sort(dim=1, descending=True).values
         margin.append(ordered[:, 0] - ordered[:, 1])
+        outlook.append(expected_of_more_bits(w, margin[-1], ber, t))
         truth.append(F.cosine_similarity(classify(w, feature), logits[-1], dim=1))  # Eq. (5)
-    columns = [torch.stack(column, dim=1) for column in (similarity, margin, logits, truth)]
+    columns = [torch.stack(column, dim=1) for column in (similarity, margin, outlook, logits, truth)]
     return Steps(sent, received, *columns)
 
 
@@ -183,7 +204,7 @@ def play(steps: Steps, row: int, block: int, seed: int, rules: Rules) -> Session
     """The HARQ protocol of the image in ``row``, which is block ``block``."""
     session, feedback_noise, t = Session(), uniforms(seed, block, 2, T + 1), rules.first_t
     start, ended_at = (0 if rules.stop == "similarity" else PRIOR), 0
-    scores = {"similarity": steps.similarity, "margin": steps.margin}.get(rules.stop)
+    scores = {"similarity": steps.similarity, "margin": steps.margin, "outlook": steps.outlook}.get(rules.stop)
     while True:
         end = PRIOR + STEP * t
         session.steps.append(t)

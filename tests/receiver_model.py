@@ -261,6 +261,7 @@ def _answer(system: str, row: int, score: float | None, end: End | None, *, late
         feedback="ACK" if end else "NACK",
         similarity=score if stop is StopRule.SIMILARITY else None,
         margin=score if stop is StopRule.MARGIN else None,
+        outlook=score if stop is StopRule.OUTLOOK else None,
         late=late,
         outcome=end.outcome if end else None,  # type: ignore[arg-type]  # checked by the model
         prediction=end.prediction if end else None,

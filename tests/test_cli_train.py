@@ -16,6 +16,7 @@ from experiments.training.backbone import ImageSchedule
 from experiments.training.bench import Bench, TrainingOptions
 from experiments.training.draws import Draws
 from experiments.training.loop import Schedule
+from experiments.training.stages import CodecChoices
 
 STAGES = ("backbone", "codec", "joint", "simnet", "noise-free-codec", "cnn-1bit")
 SIZES = (16,) * 8 + (24,) * 10 + (32,) * 12
@@ -60,9 +61,9 @@ def sgd(epochs: int, rate: float, batch: int, seed: int = 0) -> Schedule:
     ("stage", "schedule", "recipe"),
     [
         ("backbone", sgd(30, 0.2, 128), (ImageSchedule(SIZES, 0.5),)),
-        ("codec", Schedule(8, 1e-3, 256), (Draws(4, 8, 0.3, 0.0), False)),
+        ("codec", Schedule(8, 1e-3, 256), (CodecChoices(Draws(4, 8, 0.3, 0.0)),)),
         ("joint", Schedule(3, 1e-4, 128, 0.1, backbone_factor=0.1), (0.0,)),
-        ("simnet", Schedule(3, 1e-3, 256), ()),
+        ("simnet", Schedule(3, 1e-3, 256), (None,)),
         ("noise-free-codec", Schedule(6, 1e-3, 256), ()),
         ("cnn-1bit", Schedule(8, 1e-3, 256), ()),
     ],
@@ -101,7 +102,18 @@ def test_what_is_given_replaces_the_defaults(calls: list[Call], tmp_path: Path) 
 def test_a_codec_can_be_trained_over_other_draws(calls: list[Call], tmp_path: Path) -> None:
     given = f"train codec --min-t 1 --max-ber 0.4 --high-ber-share 0.5 --epochs 2 --start {tmp_path} --keep-norm"
     assert CliRunner().invoke(main, given.split()).exit_code == 0
-    assert (calls[0].bench.asked, calls[0].recipe) == (Schedule(2, 1e-3, 256), (Draws(1, 8, 0.4, 0.5), True))
+    assert (calls[0].bench.asked, calls[0].recipe) == (
+        Schedule(2, 1e-3, 256),
+        (CodecChoices(Draws(1, 8, 0.4, 0.5), True),),
+    )
+
+
+def test_codec_and_simnet_can_be_trained_on_fresh_images(calls: list[Call]) -> None:
+    for given in ("codec --cutmix 0.5 --distil 1 --weight-bits 6", "simnet --cutmix 0"):
+        assert CliRunner().invoke(main, ["train", *given.split()]).exit_code == 0
+    assert calls[0].recipe == (CodecChoices(Draws(4, 8), cutmix=0.5, distilled=1.0),)
+    assert calls[0].bench.options.weight_bits == 6
+    assert calls[1].recipe == (0.0,)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +124,11 @@ def test_a_codec_can_be_trained_over_other_draws(calls: list[Call], tmp_path: Pa
             "there is no profile 'resnet9': there are resnet18, resnet18-t1, resnet50",
         ),
         (["train", "simnet", "--start", "/"], "--start belongs to stage backbone and codec, not to simnet"),
-        (["train", "simnet", "--cutmix", "0"], "--cutmix belongs to stage backbone and joint, not to simnet"),
+        (
+            ["train", "cnn-1bit", "--cutmix", "0"],
+            "--cutmix belongs to stage backbone and codec and joint and simnet",
+        ),
+        (["train", "simnet", "--distil", "1"], "--distil belongs to stage codec, not to simnet"),
         (["train", "joint", "--max-ber", "0.4"], "--max-ber belongs to stage codec, not to joint"),
         (["train", "joint", "--keep-norm"], "--keep-norm belongs to stage codec, not to joint"),
         (["train", "codec", "--keep-norm"], "--keep-norm needs --start, whose statistics are kept"),

@@ -19,13 +19,14 @@ from experiments.ablations.bandwidths import ALL, Spent, groups, line, spend
 from experiments.ablations.crossfit import out_of_fold
 from experiments.ablations.decision import LEARNED
 from experiments.ablations.inputs import NEED_PRIOR, priors
-from experiments.ablations.scorer import CHANGE, NET, SCORES, Fitting, Rows, fates, fit
+from experiments.ablations.scorer import CHANGE, NET, SCORES
 from experiments.data import cifar100
 from experiments.data.split import noise_block
 from experiments.evaluation.outcomes import Floats, Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import Rule
 from experiments.reproduction.resampling import Resampler
+from experiments.training.outlook import Fitting, Rows, fates, fit, predict
 from models.systems import SYSTEMS, first_frame
 
 BITS = (2048, 2560, 3072, 3584, 4096)
@@ -99,7 +100,7 @@ def test_a_network_learns_what_its_input_says_and_the_same_every_time() -> None:
     fitting = Fitting(epochs=40, batch=64, learning_rate=1e-2)
     scorer = fit(rows.rows(torch.arange(400)), rows.rows(torch.arange(400, 600)), fitting)
     again = fit(rows.rows(torch.arange(400)), rows.rows(torch.arange(400, 600)), fitting)
-    low, high = scorer.predict(np.array([[-1.0], [1.0]], dtype=np.float32))[:, 0]
+    low, high = predict(scorer, np.array([[-1.0], [1.0]], dtype=np.float32))[:, 0]
     assert low < 0.1 < 0.9 < high
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in scorer.state_dict().items())
 

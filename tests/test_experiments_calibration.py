@@ -32,6 +32,8 @@ BLOCKS = System("blocks-harq", "stops by the margin", CNN_1BIT, StopRule.MARGIN)
 CODED = System("coded-harq", "stops by the margin, and never by the CRC", SNN_SC_LDPC, StopRule.MARGIN)
 WIDE = System("wide-harq", "begins with 2,560 bits", replace(CNN_1BIT, rate=Steps(first=5, last=8)), StopRule.MARGIN)
 WHOLE = System("whole-harq", "has nothing to stop at", UNCOMPRESSED, StopRule.MARGIN)
+LEARNED = SYSTEMS["snn-sc-learned-harq"]
+OWN = {"snn-sc-harq", "snn-sc-margin-harq", "snn-sc-learned-harq"}
 NO_ROOM = System("coded-similarity", "has K, and a codec that starts at bit 0", SNN_SC_LDPC, StopRule.SIMILARITY)
 
 
@@ -87,7 +89,7 @@ def test_a_system_on_another_codec_is_calibrated_and_shown(
     points = evaluate(data, weights, "--calibrate")
     assert capfd.readouterr().err == ""
     thresholds = manifest_of(weights)["thresholds"]
-    assert set(thresholds) == {"snn-sc-harq", "snn-sc-margin-harq", BLOCKS.name}
+    assert set(thresholds) == {*OWN, BLOCKS.name}
     assert manifest_of(weights)["provenance"]["thresholds"]["rules"][BLOCKS.name] == "gain"
     shown = named(points, BLOCKS.name)
     assert [(point["ber"], point["theta"]) for point in shown] == [(ber, thresholds[BLOCKS.name]) for ber in BERS]
@@ -96,12 +98,15 @@ def test_a_system_on_another_codec_is_calibrated_and_shown(
     assert [point["t"] for point in named(points, "cnn-1bit") if point["ber"] == 0] == list(range(1, 9))
 
 
-@pytest.mark.parametrize(("system", "theta"), [(BLOCKS, 0.8), (CODED, 0.3)], ids=["blocks", "coded"])
+@pytest.mark.parametrize(
+    ("system", "theta"), [(BLOCKS, 0.8), (CODED, 0.3), (LEARNED, None)], ids=["blocks", "coded", "learned"]
+)
 def test_what_is_shown_is_the_link(
-    data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, system: System, theta: float
+    data: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, system: System, theta: float | None
 ) -> None:
     """Coded: the CRC's own pass ends where the CRC holds, and a margin asks for what follows."""
     add(monkeypatch, system)
+    theta = manifest_of(weights)["thresholds"][system.name] if theta is None else theta
     enter(weights, {system.name: theta})
     shown = named(evaluate(data, weights), system.name)
     images = cifar100.load(data, "validation").by_id()
@@ -131,7 +136,7 @@ def test_what_cannot_be_measured_is_named_and_the_others_are_calibrated(
     after = manifest_of(weights)
     assert {name: after["thresholds"][name] for name in (WIDE.name, WHOLE.name)} == {WIDE.name: 0.25, WHOLE.name: 0.5}
     assert after["thresholds"]["snn-sc-harq"] != before["snn-sc-harq"]
-    assert set(after["provenance"]["thresholds"]["rules"]) == {"snn-sc-harq", "snn-sc-margin-harq"}
+    assert set(after["provenance"]["thresholds"]["rules"]) == OWN
 
 
 def test_what_a_profile_lacks_is_named(
@@ -157,6 +162,7 @@ def test_passes_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own == {
         "snn-sc-harq": "snn-sc",
         "snn-sc-margin-harq": "snn-sc",
+        "snn-sc-learned-harq": "snn-sc",
         "multi-rate": "snn-sc",
         "snn-sc-ldpc-harq": "snn-sc-ldpc",
         "cnn-1bit": "cnn-1bit",

@@ -32,7 +32,7 @@ from models.systems import SYSTEMS
 BERS, SEEDS = (0.0, 0.1, 0.3), (5, 6)
 PLAN = Plan("snn-sc", BERS, SEEDS)
 HARQ = PROFILES["resnet18"].harq
-RULES = harq_rules(HARQ)
+RULES = harq_rules(HARQ, ("similarity", "margin"))
 
 
 @pytest.fixture(scope="module")

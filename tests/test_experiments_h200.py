@@ -41,39 +41,58 @@ def test_shards_bring_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         unpack(tmp_path / "absent", tmp_path / "again")
 
 
-def test_the_whole_chain_in_rehearsal(tmp_path: Path) -> None:
-    data = write_toy_cifar(tmp_path / "data", train=8, validation=4)
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/toy_python.py" "{data}" "$@"\n')
-    python.chmod(0o755)
-    pack(data, tmp_path / "state" / "shards", 2)
-    environment = {
-        **os.environ,
-        "PYTHON": str(python),
-        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
-        "STATE": str(tmp_path / "state"),
-        "IMAGES": "4",
-    }
+class Rehearsal:
+    """The chain's commands in a folder, with four toy images of each split."""
 
-    def chain(*arguments: str, **more: str) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        data = write_toy_cifar(folder / "data", train=8, validation=4)
+        shutil.copy(data / "train.bin", data / "test.bin")
+        python = folder / "python"
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/toy_python.py" "{data}" "$@"\n')
+        python.chmod(0o755)
+        pack(data, folder / "state" / "shards", 2)
+        self._environment = {
+            **os.environ,
+            "PYTHON": str(python),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+            "STATE": str(folder / "state"),
+            "IMAGES": "4",
+            "DEVICE": "cpu",
+            "WORKERS": "1",
+        }
+
+    def run(self, *arguments: str, **more: str) -> None:
         command = ["bash", str(ROOT / "experiments/h200/chain.sh"), *arguments]
-        done = subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, check=False)
+        given = {**self._environment, **more}
+        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    out = tmp_path / "out"
-    chain("backbone")
-    chain("link")
-    chain("collect", "backbone", str(out))
-    chain("rest")
-    chain("collect", "link", str(out))
+
+def test_the_whole_chain_in_rehearsal(tmp_path: Path) -> None:
+    chain, out, home = Rehearsal(tmp_path), tmp_path / "out", tmp_path / "home"
+    for command in ("backbone", "link", "rest"):
+        chain.run(command)
+    chain.run("collect", "backbone", str(out))
+    chain.run("collect", "link", str(out))
     assert len(list(out.iterdir())) <= 8
     assert max(path.stat().st_size for path in out.iterdir()) <= 16 * MIB
-    chain("join", str(out), WEIGHTS=str(tmp_path / "home"))
+    chain.run("join", str(out), WEIGHTS=str(home))
 
-    manifest, profile = read_manifest("resnet50", tmp_path / "home"), PROFILES["resnet50"]
-    load_edge(profile, manifest, tmp_path / "home")
-    load_cloud(profile, manifest, tmp_path / "home")
+    manifest, profile = read_manifest("resnet50", home), PROFILES["resnet50"]
+    load_edge(profile, manifest, home)
+    load_cloud(profile, manifest, home)
     stages = ["backbone", "cnn-1bit", "codec", "joint", "noise-free-codec", "simnet"]
     assert sorted(manifest.provenance) == stages
     for entry in manifest.provenance.values():
         assert "only the first 4 images of each, by id" in json.dumps(entry)
+
+    # The codec again, on the weights that are there.
+    for arguments in (("codecs",), ("simnet", "distilled"), ("measure", "distilled")):
+        chain.run(*arguments, VARIANTS="distilled")
+    chain.run("collect", "again", "distilled", str(tmp_path / "again"))
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {"again.tar.aa", "again.tar.ab", "measured.tar.aa"}
+    again = read_manifest("resnet50", tmp_path / "state" / "distilled" / "weights")
+    assert again.parts["edge"] == manifest.parts["edge"]
+    assert again.parts["encoder"] != manifest.parts["encoder"]
+    assert '"distilled": 1.0' in json.dumps(again.provenance["codec"])

@@ -83,12 +83,10 @@ class Bench:
             assert [str(r.feedback) for r in trace.rounds] == expected.feedback
             assert str(trace.outcome) == expected.outcome
             assert trace.bandwidth_bits == sum(expected.payload)
-            for got, other, score in (
-                (r.similarity, r.margin, s) if rules.stop == "similarity" else (r.margin, r.similarity, s)
-                for r, s in zip(trace.rounds, expected.scores, strict=True)
-            ):
-                assert other is None
-                assert got == (None if score is None else pytest.approx(score, abs=ATOL))
+            for entry, score in zip(trace.rounds, expected.scores, strict=True):
+                got = {"similarity": entry.similarity, "margin": entry.margin, "outlook": entry.outlook}
+                assert got.pop(rules.stop, None) == (None if score is None else pytest.approx(score, abs=ATOL))
+                assert set(got.values()) == {None}
             np.testing.assert_allclose(trace.logits_L, expected.logits.numpy(), atol=ATOL, rtol=0)
             assert trace.class_index == int(expected.logits.argmax())
         self._check_sent_bits(steps)
@@ -103,6 +101,9 @@ class Bench:
         assert differing <= MAX_DIFFERING_BITS
 
 
+RULES = [("snn-sc-harq", "similarity"), ("snn-sc-margin-harq", "margin"), ("snn-sc-learned-harq", "outlook")]
+
+
 @pytest.fixture(scope="module")
 def bench(toy_folder: Path) -> Bench:
     return Bench(toy_folder)
@@ -110,12 +111,12 @@ def bench(toy_folder: Path) -> Bench:
 
 def threshold_for(steps: oracle_loop.Steps, stop: str) -> float:
     """A theta between the loop's scores (never on one) that ends the sessions in different rounds."""
-    scores_BT = steps.similarity if stop == "similarity" else steps.margin
+    scores_BT = {"similarity": steps.similarity, "margin": steps.margin, "outlook": steps.outlook}[stop]
     return spreading_threshold(scores_BT[:, oracle_loop.T0 - 1 :].numpy())
 
 
 @pytest.mark.parametrize("ber", [0.0, 0.1, 0.3])
-@pytest.mark.parametrize(("system", "stop"), [("snn-sc-harq", "similarity"), ("snn-sc-margin-harq", "margin")])
+@pytest.mark.parametrize(("system", "stop"), RULES)
 def test_harq_is_the_loop(bench: Bench, system: str, stop: str, ber: float) -> None:
     theta = threshold_for(bench.steps(ber), stop)
     sessions = bench.check(bench.run(system, ber, threshold=theta), ber, Rules(stop, theta))
@@ -163,7 +164,7 @@ def test_bypass_is_the_backbone_at_half_precision(bench: Bench) -> None:
     assert np.array_equal(by_hand.astype(np.float32), feature[0].flatten().float().numpy())
 
 
-@pytest.mark.parametrize(("system", "stop"), [("snn-sc-harq", "similarity"), ("snn-sc-margin-harq", "margin")])
+@pytest.mark.parametrize(("system", "stop"), RULES)
 @pytest.mark.parametrize("feedback_ber", [0.3, 0.5])
 def test_feedback_errors_are_the_loops(bench: Bench, system: str, stop: str, feedback_ber: float) -> None:
     theta = threshold_for(bench.steps(0.1), stop)

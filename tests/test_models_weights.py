@@ -233,5 +233,5 @@ def test_toy_weights_repeat_and_differ_by_seed(toy_folder: Path, tmp_path: Path)
     first = read_manifest("resnet18", toy_folder)
     assert again == first
     assert other.weights_sha256 != first.weights_sha256
-    assert first.thresholds.keys() == {"snn-sc-harq", "snn-sc-margin-harq"}
+    assert first.thresholds.keys() == {"snn-sc-harq", "snn-sc-margin-harq", "snn-sc-learned-harq"}
     assert all(-1 < theta < 1 for theta in first.thresholds.values())

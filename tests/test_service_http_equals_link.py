@@ -133,6 +133,7 @@ def test_the_images_end_in_different_rounds(bench: Bench) -> None:
         *(("multi-rate", {"t": t}) for t in (4, 5, 6, 7, 8)),
         ("snn-sc-margin-harq", {}),
         ("snn-sc-margin-harq", {"threshold": 0.5}),
+        ("snn-sc-learned-harq", {}),
         ("snn-sc-harq", {"threshold": NEVER}),
         ("snn-sc-harq", {"threshold": AT_ONCE}),
     ],

@@ -86,6 +86,8 @@ def _random_networks(profile: Profile, seed: int) -> tuple[EdgeNetworks, CloudNe
             if isinstance(layer, nn.Linear):
                 layer.weight *= 2.0  # random layers shrink what differs between images
         cloud.head.classifier.weight *= 8.0  # or else all classes are as probable
+        cloud.outlook.deviation.copy_(torch.tensor([0.1, 10.0, 1.0, 4.0]))  # what differs between images counts most
+        cloud.outlook.output.weight *= -1.0  # or else it would go on where the margin is large
         _calibrate(edge, cloud, toy_images(CALIBRATION_IMAGES, seed))
     return edge.eval(), cloud.eval()
 
@@ -126,9 +128,10 @@ def _thresholds(profile: Profile, folder: Path) -> dict[str, float]:
     edge, cloud = load_networks(folder, profile.name)
     inference = Inference(torch.device("cpu"))
     transmitter, receiver = Transmitter(edge, inference), Receiver(cloud, inference)
-    paper, margin = SYSTEMS["snn-sc-harq"], SYSTEMS["snn-sc-margin-harq"]
+    paper = SYSTEMS["snn-sc-harq"]
+    judged = (paper, SYSTEMS["snn-sc-margin-harq"], SYSTEMS["snn-sc-learned-harq"])
     sent, received = transmitter.begin(toy_images(CALIBRATION_IMAGES)), None
-    scores: dict[str, list[NDArray[np.float32]]] = {paper.name: [], margin.name: []}
+    scores: dict[str, list[NDArray[np.float32]]] = {system.name: [] for system in judged}
     blocks = range(CALIBRATION_IMAGES)
     for round_ in range(1, profile.max_steps - profile.t0 + 2):
         frame = frame_of_round(paper, profile.harq, round_)
@@ -136,7 +139,7 @@ def _thresholds(profile: Profile, folder: Path) -> dict[str, float]:
         noisy = transmit(pack(bits), CALIBRATION_BER, seed=0, blocks=blocks, position=frame.position)
         crossover = np.full(CALIBRATION_IMAGES, CALIBRATION_BER)
         received = receiver.combine(received, unpack(noisy.payload, CALIBRATION_IMAGES), frame, crossover)
-        for system in (paper, margin):
+        for system in judged:
             score = receiver.judge(system, received).score_B
             assert score is not None
             scores[system.name].append(score)

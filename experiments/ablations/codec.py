@@ -29,7 +29,7 @@ from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import WITHOUT_PRIOR
-from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, harq_rules, payload_bits
+from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, payload_bits, rule_of
 from experiments.evaluation.units import UnitStore
 from experiments.reproduction.provenance import machine
 from experiments.reproduction.rates import Record
@@ -110,7 +110,7 @@ class Comparison:
     @property
     def _rules(self) -> list[Rule]:
         harq = self._profile.harq
-        return [harq_rules(harq)[MARGIN_RULE], compared_rules(harq)[PROBABILITY_RULE]]
+        return [rule_of(SYSTEMS[MARGIN_RULE], harq), compared_rules(harq)[PROBABILITY_RULE]]
 
     def multi_rate(self) -> list[Record]:
         """A variant, BER and t each; ``t`` is "all" for the mean over the t's."""

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.ablations.scorer import Fitting, Rows, fates, fit
 from experiments.evaluation.outcomes import Floats, Outcomes
+from experiments.training.outlook import Fitting, Rows, fit, loss, predict, rows_of
 
 
 def fold_of(images: int, folds: int) -> NDArray[np.int64]:
@@ -45,21 +45,14 @@ def out_of_fold(
     losses = []
     for fold in range(folds):
         held_N, choosing_N = fold_N == fold, fold_N == (fold + 1) % folds
-        scorer = fit(_rows(cells, ~held_N & ~choosing_N), _rows(cells, choosing_N), fitting)
+        network = fit(_rows(cells, ~held_N & ~choosing_N), _rows(cells, choosing_N), fitting)
         for ber, (_, x_ANSF) in by_ber.items():
-            predicted[ber][:, held_N] = scorer.predict(x_ANSF[:, held_N])
+            predicted[ber][:, held_N] = predict(network, x_ANSF[:, held_N])
         with torch.inference_mode():
-            losses.append(float(scorer.loss(_rows(cells, held_N))))
+            losses.append(float(loss(network, _rows(cells, held_N))))
         done(int(held_N.sum()))
     return Predicted(predicted, float(np.mean(losses)))
 
 
 def _rows(cells: Sequence[tuple[Outcomes, Floats]], chosen_N: NDArray[np.bool_]) -> Rows:
-    """Every point but the last, where nothing is left to decide; a BER counts alike however many seeds it has."""
-    x, fate, weight = [], [], []
-    for outcomes, x_ANSF in cells:
-        some = x_ANSF[:, chosen_N, :-1]
-        x.append(some.reshape(-1, some.shape[-1]))
-        fate.append(fates(outcomes.correct_ANS[:, chosen_N]).reshape(-1, 3))
-        weight.append(np.full(len(x[-1]), 1 / len(some), dtype=np.float32))
-    return Rows(*(torch.from_numpy(np.concatenate(parts)) for parts in (x, fate, weight)))
+    return rows_of([(outcomes.correct_ANS[:, chosen_N], x_ANSF[:, chosen_N]) for outcomes, x_ANSF in cells])

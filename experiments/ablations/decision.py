@@ -24,7 +24,7 @@ from experiments.ablations.bandwidths import (
 )
 from experiments.ablations.crossfit import Predicted, out_of_fold
 from experiments.ablations.inputs import ESTIMATE, MARGIN, NEED_PRIOR, K, P, T, inputs, priors
-from experiments.ablations.scorer import CHANGE, NET, SCORES, Fitting
+from experiments.ablations.scorer import CHANGE, NET, SCORES
 from experiments.ablations.wording import ALL
 from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
@@ -37,9 +37,10 @@ from experiments.reproduction.decisions import area
 from experiments.reproduction.provenance import machine
 from experiments.reproduction.rates import Record
 from experiments.reproduction.resampling import Resampler, Values
+from experiments.training.outlook import Fitting
 from models.codecs import SNN_SC
 from models.profiles import PROFILES
-from models.systems import SYSTEMS
+from models.systems import SYSTEMS, StopRule
 from models.threads import one_thread
 
 
@@ -157,7 +158,10 @@ class Comparison:
     def rules(self) -> list[Rule]:
         """Those that exist, the margin rule first, and the learned ones, whose scores have their names."""
         harq = self._profile.harq
-        known = [*harq_rules(harq).values(), compared_rules(harq)[PROBABILITY_RULE]]
+        known = [
+            *harq_rules(harq, (StopRule.SIMILARITY, StopRule.MARGIN)).values(),
+            compared_rules(harq)[PROBABILITY_RULE],
+        ]
         with_prior = payload_bits(SYSTEMS["snn-sc-harq"], harq)
         learned = [
             Rule(name, name, with_prior if NEED_PRIOR & set(some.inputs) else self._bits_S)

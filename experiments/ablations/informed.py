@@ -95,4 +95,4 @@ class InformedSpec(Spec):
             load_part(part, name, self.profile, manifest.parts, self.weights)
         networks.requires_grad_(False).eval()
         transmitter = Transmitter(load_edge(profile, manifest, self.weights), inference)
-        return Parts(profile, transmitter, InformedReceiver(networks, inference, converter))
+        return Parts(profile, transmitter, InformedReceiver(networks, inference, converter), inference.device)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from channel.bits import PRIOR_BITS, Bits, pack, unpack
@@ -22,13 +23,13 @@ from experiments.evaluation.passes import BATCH, PROBABILITY, sender_of
 from experiments.evaluation.units import fingerprint
 from experiments.whole_files import whole_file
 from models.codecs import SNN_SC
+from models.networks.outlook import stretched
 from models.profiles import Profile
 from models.systems import StopRule, first_frame
 
 MARGIN, P, T, ESTIMATE, K = "margin", "p", "t", "estimate", "K"
 #: Inputs that K has to be sent for: SimNet's estimate rests on it, too.
 NEED_PRIOR: Final = frozenset({ESTIMATE, K})
-_SMALL: Final = 1e-4
 
 
 @dataclass(frozen=True)
@@ -86,5 +87,5 @@ def inputs(outcomes: Outcomes, received_ANK: Bits, profile: Profile) -> dict[str
 
 def _stretched(score_ANS: Floats) -> Floats:
     """A score and -log(1 - score), which tells apart what is near 1."""
-    stretched: Floats = np.stack((score_ANS, -np.log(1 - score_ANS + _SMALL)), axis=-1)
-    return stretched
+    both_ANS2: Floats = stretched(torch.from_numpy(score_ANS)).numpy()
+    return both_ANS2

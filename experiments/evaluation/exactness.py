@@ -3,11 +3,12 @@
 
 ::
 
-    python -m experiments.evaluation.exactness CIFAR_FOLDER
+    python -m experiments.evaluation.exactness CIFAR_FOLDER [PROFILE [DEVICE]]
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
-from models.inference import Inference
+from models.inference import Inference, choose_device
 from models.link import BlockTrace, InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver
@@ -24,22 +25,30 @@ from models.systems import SYSTEMS
 from models.transmitter import Transmitter
 from models.weights import WEIGHTS_FOLDER, load_cloud, load_edge, read_manifest
 
-_PROFILE, _SYSTEM, _BER, _SEED, _IMAGES = "resnet18", "snn-sc-harq", 0.2, 0, 500
+_SYSTEM, _BER, _SEED, _IMAGES = "snn-sc-harq", 0.2, 0, 500
 
 
-def traces(images: LabelledImages, *, tile: int, batch: int, bf16: bool = False) -> list[BlockTrace]:
-    """Every image over the link in batches of ``batch``, images in the order of their noise blocks."""
-    profile, manifest = PROFILES[_PROFILE], read_manifest(_PROFILE)
-    inference = Inference(torch.device("cpu"), bf16, tile)
-    transmitter = Transmitter(load_edge(profile, manifest, WEIGHTS_FOLDER), inference)
-    link = InProcessLink(profile, transmitter, Receiver(load_cloud(profile, manifest, WEIGHTS_FOLDER), inference))
-    blocks = [noise_block(name) for name in images.ids()]
-    order, theta, found = np.argsort(blocks), manifest.thresholds[_SYSTEM], list[BlockTrace]()
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        request = Request(SYSTEMS[_SYSTEM], _BER, _SEED, tuple(blocks[row] for row in rows), theta)
-        found += link.run(images.images_NCHW[rows], request)
-    return found
+@dataclass(frozen=True)
+class Compared:
+    """A profile and the images that it sends, on one device."""
+
+    profile: str
+    images: LabelledImages
+    device: torch.device
+
+    def traces(self, *, tile: int, batch: int, bf16: bool = False) -> list[BlockTrace]:
+        """Every image over the link in batches of ``batch``, images in the order of their noise blocks."""
+        profile, manifest = PROFILES[self.profile], read_manifest(self.profile)
+        inference = Inference(self.device, bf16, tile)
+        transmitter = Transmitter(load_edge(profile, manifest, WEIGHTS_FOLDER), inference)
+        link = InProcessLink(profile, transmitter, Receiver(load_cloud(profile, manifest, WEIGHTS_FOLDER), inference))
+        blocks = [noise_block(name) for name in self.images.ids()]
+        order, theta, found = np.argsort(blocks), manifest.thresholds[_SYSTEM], list[BlockTrace]()
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            request = Request(SYSTEMS[_SYSTEM], _BER, _SEED, tuple(blocks[row] for row in rows), theta)
+            found += link.run(self.images.images_NCHW[rows], request)
+        return found
 
 
 def differences(some: Sequence[BlockTrace], others: Sequence[BlockTrace]) -> str:
@@ -52,19 +61,20 @@ def differences(some: Sequence[BlockTrace], others: Sequence[BlockTrace]) -> str
     return f"other rounds {rounds}, other label {labels}, equal logits {equal}, largest difference {largest:.3g}"
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, profile: str = "resnet18", device: str = "cpu") -> None:
     """Print the table of docs/decisions/0002. Raises DataSetMissingError, WeightsError."""
     torch.set_num_threads(1)
-    images = cifar100.load(folder, "validation").by_id(_IMAGES)
-    whole = traces(images, tile=16, batch=64)
+    compared = Compared(profile, cifar100.load(folder, "validation").by_id(_IMAGES), choose_device(device))
+    traces = compared.traces
+    whole = traces(tile=16, batch=64)
     rows = {
-        "tile 16, batches of 1 against 64": (traces(images, tile=16, batch=1), whole),
-        "tile 1, batches of 1 against 64": (traces(images, tile=1, batch=1), traces(images, tile=1, batch=64)),
-        "bfloat16 against float32, tile 16": (traces(images, tile=16, batch=64, bf16=True), whole),
+        "tile 16, batches of 1 against 64": (traces(tile=16, batch=1), whole),
+        "tile 1, batches of 1 against 64": (traces(tile=1, batch=1), traces(tile=1, batch=64)),
+        "bfloat16 against float32, tile 16": (traces(tile=16, batch=64, bf16=True), whole),
     }
     for name, pair in rows.items():
         sys.stdout.write(f"{name}: {differences(*pair)}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

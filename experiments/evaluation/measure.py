@@ -70,9 +70,9 @@ class _Task:
 def measure(
     spec: Spec, images: LabelledImages, plan: Plan, store: UnitStore, workers: int, listener: Listener
 ) -> Measurement:
-    """Everything that the plan names. Raises WeightsError.
+    """Everything that the plan names. Raises WeightsError, and ValueError where units of another machine are missing.
 
-    ``workers`` processes compute what the store does not have; on CUDA one is enough.
+    ``workers`` processes compute what the store does not have; on CUDA, which waits for them, several too.
     """
     pieces = _pieces(images.by_id())
     units = [_units(spec, piece, plan) for piece in pieces]
@@ -82,6 +82,11 @@ def measure(
         absent = tuple(unit for unit in some if not store.has(unit))
         listener.advance(len(piece) * (len(some) - len(absent)), computed=False)
         tasks += [_Task(piece, absent)] if absent else []
+    if tasks and not spec.computes_here:
+        missing = sum(len(task.units) for task in tasks)
+        raise ValueError(
+            f"{missing} units of pass {plan.pass_name} are not in {store.folder}: measure them there first"
+        )
     job = _Job(spec, plan.pass_name, store)
     if min(workers, len(tasks)) <= 1:
         _here(job, tasks, listener)

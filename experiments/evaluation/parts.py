@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained profile, loaded for measurements: which one, on which device, in which precision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import torch
 
 from models.inference import Inference, choose_device
 from models.profiles import PROFILES, Profile
@@ -13,12 +15,21 @@ from models.weights import WEIGHTS_FOLDER, Manifest, load_cloud, load_edge, read
 
 @dataclass(frozen=True)
 class Spec:
-    """What a measuring process loads. ``device`` is cpu or cuda."""
+    """What a measuring process loads. ``device`` is cpu or cuda.
+
+    ``torch`` is the version that computes; another than this process's names units that were measured elsewhere.
+    """
 
     profile: str
     weights: Path = WEIGHTS_FOLDER
     device: str = "cpu"
     bf16: bool = False
+    torch: str = field(default_factory=lambda: str(torch.__version__))
+
+    @property
+    def computes_here(self) -> bool:
+        """Whether this process can compute units of that name."""
+        return self.torch == torch.__version__ and (self.device == "cpu" or torch.cuda.is_available())
 
     @property
     def dtype(self) -> str:
@@ -33,7 +44,8 @@ class Spec:
         profile, manifest = PROFILES[self.profile], self.manifest()
         inference = Inference(choose_device(self.device), self.bf16, profile.tile)
         transmitter = Transmitter(load_edge(profile, manifest, self.weights), inference)
-        return Parts(profile, transmitter, Receiver(load_cloud(profile, manifest, self.weights), inference))
+        receiver = Receiver(load_cloud(profile, manifest, self.weights), inference)
+        return Parts(profile, transmitter, receiver, inference.device)
 
 
 @dataclass(frozen=True)
@@ -43,3 +55,4 @@ class Parts:
     profile: Profile
     transmitter: Transmitter
     receiver: Receiver
+    device: torch.device

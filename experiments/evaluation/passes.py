@@ -27,8 +27,10 @@ from models.losses import semantic_similarity
 from models.receiver import ReceiverState, margin
 from models.systems import SYSTEMS, StopRule, System, first_frame, next_frame
 
-#: Images at a time. More do not fit the processor's cache: 128 at a time take half as long again (docs/decisions/0013).
+#: Images at a time on a CPU. More do not fit its cache: 128 at a time take half as long again (docs/decisions/0013).
 BATCH: Final = 32
+#: A GPU waits for launches unless it has this many: a whole unit.
+CUDA_BATCH: Final = 250
 #: Scores that no cloud has, or that are no system's rule: the true similarity, the estimate from another image's K, and
 #: the largest probability.
 TRUTH, SHUFFLED, PROBABILITY = "truth", "shuffled", "probability"
@@ -93,7 +95,8 @@ class PreparedImages:
         self._bits = [np.concatenate(frames) for frames in zip(*(bits for _, bits in sent), strict=True)]
 
     def _batches(self) -> list[slice]:
-        return [slice(start, start + BATCH) for start in range(0, len(self._labels_N), BATCH)]
+        batch = CUDA_BATCH if self._parts.device.type == "cuda" else BATCH
+        return [slice(start, start + batch) for start in range(0, len(self._labels_N), batch)]
 
     def _encoded(self, images_BCHW: NDArray[np.uint8]) -> tuple[Floats, list[Bits]]:
         state, bits = self._parts.transmitter.begin(images_BCHW), []

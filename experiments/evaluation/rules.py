@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stop rules applied to measured outcomes: which point counts for each image, and what that costs."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -85,12 +86,12 @@ def rule_of(system: System, harq: HarqParameters) -> Rule:
     return Rule(system.name, system.stop, payload_bits(system, harq), _default(system))
 
 
-def harq_rules(harq: HarqParameters) -> dict[str, Rule]:
-    """The HARQ systems on the paper's codec that compare a score with theta."""
+def harq_rules(harq: HarqParameters, scores: Collection[str]) -> dict[str, Rule]:
+    """The HARQ systems on the paper's codec that compare a score with theta, where it is among ``scores``."""
     return {
         name: rule_of(system, harq)
         for name, system in SYSTEMS.items()
-        if system.takes_threshold and system.codec is SNN_SC
+        if system.codec is SNN_SC and system.takes_threshold and system.stop in scores
     }
 
 

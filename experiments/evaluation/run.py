@@ -11,6 +11,7 @@ import torch
 from pydantic import JsonValue
 
 from experiments.data import cifar100
+from experiments.evaluation.learned_rule import with_learned_scores
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
@@ -95,7 +96,8 @@ def measured(options: EvaluationOptions, without: Collection[str], listener: Lis
     systems = [system for name, system in SYSTEMS.items() if system.takes_threshold and name not in without]
     for name in dict.fromkeys((_PAPER, *(pass_of(system) for system in systems))):
         plan = Plan(name, options.bers, (options.seed,))
-        found[name] = measure(options.spec, images, plan, store, options.workers, listener).by_ber
+        by_ber = measure(options.spec, images, plan, store, options.workers, listener).by_ber
+        found[name] = with_learned_scores(options.spec, name, by_ber)
     return found
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.outcomes import Columns
@@ -50,8 +49,8 @@ def setting_of(spec: Spec, pass_name: str) -> str:
     sender = sender_of(pass_name)
     parts = sorted({*edge_parts(sender), *cloud_parts(sender)})
     weights = [f"{part} {manifest.parts[part].sha256}" for part in parts if part in manifest.parts]
-    facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, spec.device)
-    return " ".join(str(fact) for fact in (*facts, torch.__version__))
+    facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, spec.device, spec.torch)
+    return " ".join(str(fact) for fact in facts)
 
 
 def fingerprint(images: LabelledImages) -> str:

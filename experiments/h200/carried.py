@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m experiments.h200.carried FOLDER``: take from a profile's manifest the parts whose files stayed behind."""
+"""Profiles' folders on their way between machines.
+
+python -m experiments.h200.carried FOLDER                  drop the parts whose files stayed behind
+python -m experiments.h200.carried figures FOLDER STAGE    a stage's figures on validation images, one line
+"""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from experiments.training.export import write_manifest
 from models.weights import MANIFEST
@@ -16,5 +21,21 @@ def keep_what_is_there(folder: Path) -> None:
     write_manifest(folder / MANIFEST, {**manifest, "parts": parts})
 
 
+def figures(folder: Path, stage: str) -> str:
+    """What the best epoch of a stage reached, as its manifest says. Raises KeyError where the stage was not run."""
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())["provenance"][stage]
+    return f"{folder} {stage} {found['duration_s']} s {json.dumps(found['metrics'])}"
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["figures", folder, stage]:
+            sys.stdout.write(f"{figures(Path(folder), stage)}\n")
+        case [folder]:
+            keep_what_is_there(Path(folder))
+        case _:
+            raise SystemExit(__doc__)
+
+
 if __name__ == "__main__":
-    keep_what_is_there(Path(sys.argv[1]))
+    main()

@@ -3,12 +3,17 @@
 # Trains resnet50 on a GPU machine that has no network, in commands of less than 10 minutes: see README.md here.
 # Every command may be repeated: it goes on where it was, and leaves out what is done.
 #   prepare DATA            here: wheels and data shards into .h200/, which git ignores
-#   receive                 there: keep what was carried (.h200/part-N, .h200/wheels)
+#   receive                 there: keep what was carried (.h200/part-N, .h200/wheels, .h200/weights-N)
 #   backbone                there: the backbone; after LIMIT_S it ends with exit code 124: the same command again
 #   link                    there: codec, then joint fine-tuning; likewise
 #   rest                    there: SimNet and the baselines' codecs; likewise
 #   collect backbone|link DIR   there: the weights, in files of less than 16 MiB
 #   join DIR                here: what was collected, into WEIGHTS
+# Again, from weights that were carried:
+#   codecs                  there: the codec's VARIANTS, side by side
+#   simnet VARIANT          there: SimNet on one of them
+#   measure VARIANT         there: all that its figures are made of
+#   collect again VARIANT DIR   there: codec, SimNet, and what was measured
 # IMAGES=N rehearses: so many images of each split, one epoch a stage. SIZES, CODEC_EPOCHS, JOINT_EPOCHS, SIMNET_EPOCHS,
 # FREE_EPOCHS and CNN_EPOCHS fit the stages to the time there is; unless given they are those of the shipped weights.
 set -euo pipefail
@@ -19,6 +24,10 @@ WEIGHTS=${WEIGHTS:-$STATE/weights}
 LIMIT_S=${LIMIT_S:-560}
 PARTS=${PARTS:-2}
 PROFILE=${PROFILE:-resnet50}
+VARIANTS=${VARIANTS:-label distilled}
+AGAIN_EPOCHS=${AGAIN_EPOCHS:-36}
+DEVICE=${DEVICE:-cuda}
+WORKERS=${WORKERS:-6}
 # The machine's own torch serves; these are not on it.
 WHEELS='annotated-types|loguru|pydantic|pydantic_core|spikingjelly|typing-inspection|typing_extensions'
 
@@ -39,7 +48,13 @@ receive() {
     if [[ -d .h200/wheels ]]; then
         "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$STATE/site" .h200/wheels/*.whl
     fi
-    cp -r .h200/part-* "$STATE/shards/"
+    local carried
+    for carried in .h200/part-*; do
+        if [[ -d $carried ]]; then cp -r "$carried" "$STATE/shards/"; fi
+    done
+    for carried in .h200/weights-*; do
+        if [[ -d $carried ]]; then mkdir -p "$WEIGHTS/$PROFILE" && cp "$carried"/* "$WEIGHTS/$PROFILE/"; fi
+    done
 }
 
 unpack() {
@@ -65,6 +80,63 @@ train() {
         --checkpoint-minutes 1 --data "$STATE/data" --runs "$STATE/runs" --weights "$WEIGHTS" \
         --batch "$batch" --learning-rate "$rate" ${few[@]+"${few[@]}"} "$@"
     touch "$STATE/$stage.done"
+}
+
+# What a codec trained again learns from, by name: the label alone, or what the task head says of F.
+declare -A VARIANT=(
+    [label]=""
+    [distilled]="--distil 1"
+)
+
+# in_variant NAME STAGE EPOCHS RATE MORE...: a stage on fresh images in a folder of its own, whose log it writes
+in_variant() {
+    local folder=$STATE/$1 stage=$2 epochs=$3 rate=$4 few=() left_s=$((LIMIT_S - SECONDS))
+    shift 4
+    if [[ -f $folder/$stage.done ]]; then return; fi
+    if ((left_s <= 0)); then return 124; fi
+    if [[ -n ${IMAGES:-} ]]; then
+        epochs=1
+        few=(--images "$IMAGES")
+    fi
+    timeout --signal=INT --kill-after=20 "$left_s" "$PYTHON" -m cli train "$stage" --profile "$PROFILE" --resume \
+        --checkpoint-minutes 1 --data "$STATE/data" --runs "$folder/runs" --weights "$folder/weights" \
+        --batch 512 --epochs "$epochs" --learning-rate "$rate" --weight-bits 5 ${few[@]+"${few[@]}"} "$@" \
+        >>"$folder/$stage.log" 2>&1 || return
+    touch "$folder/$stage.done"
+    "$PYTHON" -m experiments.h200.carried figures "$folder/weights/$PROFILE" "$stage"
+}
+
+codecs() {
+    local name running=() failed=0
+    unpack
+    for name in $VARIANTS; do
+        if [[ ! -d $STATE/$name/weights ]]; then
+            mkdir -p "$STATE/$name/weights" && cp -r "$WEIGHTS/$PROFILE" "$STATE/$name/weights/"
+        fi
+        # shellcheck disable=SC2086  # a variant is several words, or none
+        in_variant "$name" codec "$AGAIN_EPOCHS" 5e-4 --cutmix 0.5 --start "$WEIGHTS/$PROFILE" --keep-norm \
+            ${VARIANT[$name]} &
+        running+=($!)
+    done
+    for name in "${running[@]}"; do wait "$name" || failed=$?; done
+    return "$failed"
+}
+
+measure() {
+    local folder=$STATE/$1 few=() left_s=$((LIMIT_S - SECONDS))
+    if [[ -n ${IMAGES:-} ]]; then few=(--images "$IMAGES"); fi
+    timeout --signal=INT --kill-after=20 "$left_s" "$PYTHON" -m cli reproduce --measure-only --no-ldpc \
+        --device "$DEVICE" --workers "$WORKERS" --profile "$PROFILE" --data "$STATE/data" \
+        --weights "$folder/weights" --runs "$folder/measured" ${few[@]+"${few[@]}"}
+}
+
+# collect_again VARIANT DIR: codec and SimNet, as far as there are, and what was measured with them
+collect_again() {
+    local folder=$STATE/$1 part files=("$PROFILE/manifest.json")
+    mkdir -p "$2"
+    for part in encoder reconstructor converter prior similarity; do files+=("$PROFILE/$part.safetensors"); done
+    tar -C "$folder/weights" -c "${files[@]}" | split -b 15M - "$2/again.tar."
+    if [[ -d $folder/measured ]]; then tar -C "$folder" -c measured | split -b 15M - "$2/measured.tar."; fi
 }
 
 collect() {
@@ -106,10 +178,13 @@ case ${1:-} in
         train noise-free-codec "${FREE_EPOCHS:-10}" 512 2e-3
         train cnn-1bit "${CNN_EPOCHS:-14}" 512 2e-3
         ;;
-    collect) collect "$2" "$3" ;;
+    codecs) codecs ;;
+    simnet) in_variant "$2" simnet "${SIMNET_EPOCHS:-8}" 1e-3 --cutmix 0 ;;
+    measure) measure "$2" ;;
+    collect) if [[ $2 == again ]]; then collect_again "$3" "$4"; else collect "$2" "$3"; fi ;;
     join) join "$2" ;;
     *)
-        sed -n '5,12s/^#   //p' "$0" >&2
+        sed -n '5,17s/^#   //p' "$0" >&2
         exit 2
         ;;
 esac

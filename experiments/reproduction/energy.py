@@ -58,7 +58,7 @@ def _mean(counts: Counts, system: System, trial: Trial, profile: Profile) -> Rec
             at_edge, at_cloud = session(counts, system, t, first)
             edge, cloud = edge + at_edge * share, cloud + at_cloud * share
     rounds = trial.mean_rounds if system.is_harq else 1.0
-    heads = rounds if system.stop is StopRule.MARGIN else 1.0
+    heads = rounds if system.stop in (StopRule.MARGIN, StopRule.OUTLOOK) else 1.0
     return {"edge": vars(edge), "cloud": vars(cloud), "rounds": rounds, "task_head_runs": heads}
 
 
@@ -73,7 +73,7 @@ def session(counts: Counts, system: System, t: int, first: int) -> tuple[Operati
     cloud = _sum(counts[f"reconstructor {i}"] for i in steps) + _sum(counts[f"converter {i}"] for i in judged)
     if system.sends_prior:
         edge, cloud = edge + counts["prior"], cloud + counts["similarity"] * len(judged)
-    heads = len(judged) if system.stop is StopRule.MARGIN else 1
+    heads = len(judged) if system.stop in (StopRule.MARGIN, StopRule.OUTLOOK) else 1
     return edge, cloud + counts["head"] * heads
 
 

@@ -46,8 +46,8 @@ class Material:
 
     @cached_property
     def systems(self) -> dict[str, Rule]:
-        """The HARQ systems that exist."""
-        return harq_rules(self.profile.harq)
+        """The HARQ systems that the profile has."""
+        return harq_rules(self.profile.harq, next(iter(self.test.values())).scores)
 
     @cached_property
     def rules(self) -> dict[str, Rule]:

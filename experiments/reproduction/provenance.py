@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ class Passed:
     images_per_second: float
 
 
-def provenance(spec: Spec, passes: list[Passed]) -> Record:
-    """Weights, command, versions, machine and throughput."""
+def provenance(spec: Spec, passes: list[Passed], measured_on: Record) -> Record:
+    """Weights, command, versions, machine and throughput; ``measured_on`` is a machine's record."""
     manifest = spec.manifest()
     return {
         "profile": spec.profile,
@@ -40,7 +40,7 @@ def provenance(spec: Spec, passes: list[Passed]) -> Record:
         "stages": sorted(manifest.provenance),
         "passes": [{**vars(some), "bers": list(some.bers), "seeds": list(some.seeds)} for some in passes],
         "dtype": spec.dtype,
-        **machine(spec.device),
+        **measured_on,
     }
 
 
@@ -52,12 +52,20 @@ def machine(device: str) -> Record:
         "processor": processor(),
         "cores": os.cpu_count(),
         "versions": {
-            "spikelink": version("spikelink"),
+            "spikelink": _own_version(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
     }
+
+
+def _own_version() -> str:
+    """A GPU machine without a network runs the source as it lies there."""
+    try:
+        return version("spikelink")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def device_name(device: str) -> str:

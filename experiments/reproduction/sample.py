@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.learned_rule import with_learned_scores
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
@@ -55,8 +56,10 @@ class Sampler:
     def figures(self, images: LabelledImages) -> Record:
         """How many are right at each (BER, t), the mean of each score there, and each system at its default theta."""
         plan = Plan("snn-sc", BERS, (SEED,))
-        measured = measure(self.spec, images, plan, self.store, self.workers, self.listener).by_ber
-        rules, thresholds = harq_rules(PROFILES[self.spec.profile].harq), self.spec.manifest().thresholds
+        found = measure(self.spec, images, plan, self.store, self.workers, self.listener).by_ber
+        measured = with_learned_scores(self.spec, plan.pass_name, found)
+        scores, thresholds = measured[BERS[0]].scores, self.spec.manifest().thresholds
+        rules = harq_rules(PROFILES[self.spec.profile].harq, scores)
         harq = []
         for name, rule in rules.items():
             for ber, outcomes in measured.items():

@@ -52,7 +52,7 @@ def _flips(frame: Frame, block: int, task: Task) -> int:
 
 def _suffices(heard: RoundReport, task: Task) -> bool:
     """Whether the cloud must have said ACK to a round that was not the last."""
-    score = heard.margin if heard.similarity is None else heard.similarity
-    if score is not None and task.point.theta is not None:
-        return accepts(np.float32(score), task.point.theta)
+    scores = [score for score in (heard.similarity, heard.margin, heard.outlook) if score is not None]
+    if scores and task.point.theta is not None:
+        return accepts(np.float32(scores[0]), task.point.theta)
     return bool(heard.crc_ok)

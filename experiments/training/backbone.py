@@ -56,7 +56,9 @@ class BackboneStage:
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> Tensor:
         augmented = self._sets.train.augmented(rows, self._schedule.cutmix, generator)
-        return augmented.cross_entropy(self._forward(resized(augmented.x_BCHW, self._schedule.sizes[self._epoch])))
+        return augmented.labels.cross_entropy(
+            self._forward(resized(augmented.x_BCHW, self._schedule.sizes[self._epoch]))
+        )
 
     def validate(self) -> Metrics:
         return {"score": top1(self.network, self._sets.validation)}

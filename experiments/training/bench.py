@@ -15,8 +15,8 @@ from experiments.data import cifar100
 from experiments.training.backbone import Backbone
 from experiments.training.checkpoints import DEFAULT_INTERVAL_S, Checkpoints
 from experiments.training.engine import choose_engine
-from experiments.training.export import Destination, export_best
-from experiments.training.features import FeatureSets, FeatureSource
+from experiments.training.export import FLOAT16_BITS, Destination, export_best
+from experiments.training.features import FeatureSets, FeatureSource, FreshFeatures
 from experiments.training.images import ImageSet, ImageSets
 from experiments.training.loop import Metrics, Report, Run, Schedule, Stage
 from models.profiles import PROFILES
@@ -38,6 +38,7 @@ class TrainingOptions:
     compiled: bool | None = None
     images: int | None = None
     checkpoint_s: float = DEFAULT_INTERVAL_S
+    weight_bits: int = FLOAT16_BITS
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,15 @@ class Bench:
         self.engine.place(backbone)
         return backbone.requires_grad_(False).eval(), start
 
-    def features(self, backbone: Backbone, start: Mapping[str, str]) -> FeatureSets:
+    def features(self, backbone: Backbone, start: Mapping[str, str], cutmix: float | None = None) -> FeatureSets:
+        """Of the training images computed once; of ever fresh crops where a share of CutMix is given."""
         # Features belong to one backbone and to one set of images: others would train a codec for what is not there.
         name = f"features-{start['edge'][:12]}-{self.data_sha256[:12]}"
         source = FeatureSource(backbone.edge, self.engine, self.folder / name, self.listener.features)
-        train = source.compute(self.images.train, "train", views=2)
-        return FeatureSets(train, source.compute(self.images.validation, "validation", views=1))
+        validation = source.compute(self.images.validation, "validation", views=1)
+        if cutmix is not None:
+            return FeatureSets(FreshFeatures(backbone.edge, self.images.train, cutmix), validation)
+        return FeatureSets(source.compute(self.images.train, "train", views=2), validation)
 
     def train(self, stage: Stage, parts: Mapping[str, nn.Module], origin: Origin) -> Run:
         """Train what is left and write the best epoch of the parts. Raises ResumeError."""
@@ -136,7 +140,8 @@ class Bench:
             "settings": origin.settings,
             "start": origin.start,
         }
-        export_best(run, parts, Destination(self.options.weights, self.options.profile, origin.stage), facts)
+        to = Destination(self.options.weights, self.options.profile, origin.stage, self.options.weight_bits)
+        export_best(run, parts, to, facts)
         return run
 
     def _prepared(self, stage: Stage, origin: Origin) -> Run:

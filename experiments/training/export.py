@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from pydantic import JsonValue
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.training.engine import Engine
 from experiments.training.loop import Progress, Run
@@ -24,6 +24,8 @@ from models.profiles import Profile
 from models.systems import SYSTEMS
 from models.weights import MANIFEST, WeightsError, read_parts
 
+#: Significant bits of float16.
+FLOAT16_BITS: Final = 11
 #: By stage and kind, names in the manifest.
 Names = Mapping[str, Mapping[str, tuple[str, ...]]]
 _BACKBONE_PARTS: Final = ("edge", "head")
@@ -36,18 +38,22 @@ _ALL_BUT: Final[Names] = {
 }
 #: What goes when another stage is trained anew.
 _BUILT_ON: Final[Names] = {
-    "codec": {"parts": ("prior", "similarity"), "provenance": ("simnet", "thresholds")},
+    "codec": {"parts": ("prior", "similarity", "outlook"), "provenance": ("simnet", "outlook", "thresholds")},
     "simnet": {"parts": (), "provenance": ("thresholds",)},
 }
 
 
 @dataclass(frozen=True)
 class Destination:
-    """The profile in a weights folder, and the stage whose result goes there."""
+    """The profile in a weights folder, and the stage whose result goes there.
+
+    ``weight_bits``: significant bits that matrices and kernels keep, so that files compress.
+    """
 
     folder: Path
     profile: str
     stage: str
+    weight_bits: int = FLOAT16_BITS
 
 
 def export_best(run: Run, parts: Mapping[str, nn.Module], to: Destination, facts: Mapping[str, object]) -> None:
@@ -65,7 +71,9 @@ def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping
     target = to.folder / to.profile
     target.mkdir(parents=True, exist_ok=True)
     manifest = _read(target / MANIFEST, to.profile)
-    written: dict[str, object] = {name: _write(part, target / f"{name}.safetensors") for name, part in parts.items()}
+    written: dict[str, object] = {
+        name: _write(part, target / f"{name}.safetensors", to.weight_bits) for name, part in parts.items()
+    }
     if any(manifest["parts"].get(name) != entry for name, entry in written.items()):
         manifest = _without_later(manifest, to.stage, written.keys())
     manifest["parts"].update(written)
@@ -96,9 +104,9 @@ def adopt_backbone(folder: Path, profile: Profile) -> None:
     write_manifest(target, adopted)
 
 
-def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
+def _write(part: nn.Module, path: Path, weight_bits: int) -> dict[str, JsonValue]:
     stored = {
-        key: (value.half() if value.ndim > 1 else value.float()).cpu().contiguous()
+        key: (_rounded(value, weight_bits).half() if value.ndim > 1 else value.float()).cpu().contiguous()
         for key, value in part.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
@@ -108,6 +116,14 @@ def _write(part: nn.Module, path: Path) -> dict[str, JsonValue]:
         partial.chmod(0o644)
     content = path.read_bytes()
     return {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
+
+
+def _rounded(value: Tensor, bits: int) -> Tensor:
+    """To so many significant bits; as they are where float16 has no more."""
+    if bits >= FLOAT16_BITS:
+        return value
+    mantissa, exponent = torch.frexp(value.float())
+    return torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
 
 
 def _without_later(manifest: dict[str, Any], stage: str, parts: Set[str]) -> dict[str, Any]:

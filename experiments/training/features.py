@@ -1,23 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features computed once: what codecs and SimNet train on while the backbone is frozen.
+"""What codecs and SimNet train on while the backbone is frozen: features computed once, or of ever fresh images.
 
-Two views of every training image, plain and mirrored, as float16: on disk and read through the page cache on the CPU,
-in the device's memory on CUDA.
+Computed once are two views of every training image, plain and mirrored, as float16: on disk and read through the page
+cache on the CPU, in the device's memory on CUDA. The backbone knows the training images by heart, so their features are
+clearer than any it will send; those of cropped and mixed images, computed anew for each batch, are not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from experiments.training.engine import Engine
-from experiments.training.images import ImageSet
+from experiments.training.images import ImageSet, Labels, PlainLabels
 from experiments.whole_files import whole_file
 
 _BATCH = 250
+
+
+@dataclass(frozen=True)
+class FeatureBatch:
+    """f_BCHW float32 [B, C, 4, 4] and what the images show."""
+
+    f_BCHW: Tensor
+    labels: Labels
+
+
+class TrainingFeatures(Protocol):
+    """Features of the training images."""
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> FeatureBatch:
+        """The features of some images; how they are changed is drawn."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +56,36 @@ class FeatureSet:
         """Features of some images, each in the view drawn for it, float32 [B, C, 4, 4]."""
         return self.views_VNCHW[views, rows].float()
 
-    def drawn_views(self, batch: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(0, len(self.views_VNCHW), (batch,), generator=generator)
+    def draw(self, rows: Tensor, generator: torch.Generator) -> FeatureBatch:
+        """Each image in a view of its own."""
+        views = torch.randint(0, len(self.views_VNCHW), (len(rows),), generator=generator)
+        return FeatureBatch(self.batch(rows, views), PlainLabels(self.labels_N[rows]))
+
+
+@dataclass(frozen=True)
+class FreshFeatures:
+    """Features of images that are cropped, flipped and, for a share of them, mixed by CutMix, anew in every batch."""
+
+    edge: nn.Module
+    images: ImageSet
+    cutmix: float
+
+    @property
+    def count(self) -> int:
+        return self.images.count
+
+    def draw(self, rows: Tensor, generator: torch.Generator) -> FeatureBatch:
+        augmented = self.images.augmented(rows, self.cutmix, generator)
+        with torch.no_grad():
+            f_BCHW = self.edge(augmented.x_BCHW).float()
+        return FeatureBatch(f_BCHW, augmented.labels)
 
 
 @dataclass(frozen=True)
 class FeatureSets:
     """The features that a stage trains on, and those that choose its best epoch."""
 
-    train: FeatureSet
+    train: TrainingFeatures
     validation: FeatureSet
 
 

@@ -44,7 +44,7 @@ class ImageSet:
         """Cropped, flipped, and a share of them mixed."""
         x_BCHW, labels_B = self.batch(rows)
         mixed_BCHW, donor_B, own_B = cutmix(crop_and_flip(x_BCHW, generator), cutmix_share, generator)
-        return Augmented(mixed_BCHW, labels_B, labels_B[donor_B], own_B)
+        return Augmented(mixed_BCHW, MixedLabels(labels_B, labels_B[donor_B], own_B))
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,9 @@ class ImageSets:
 
 
 @dataclass(frozen=True)
-class Augmented:
-    """A batch whose images may show two classes: labels_B for the part own_B of them, others_B for the rest."""
+class MixedLabels:
+    """The classes of images that may show two: labels_B for the part own_B of them, others_B for the rest."""
 
-    x_BCHW: Tensor
     labels_B: Tensor
     others_B: Tensor
     own_B: Tensor
@@ -71,3 +70,25 @@ class Augmented:
             for labels_B in (self.labels_B, self.others_B)
         )
         return (self.own_B * own_B + (1 - self.own_B) * other_B).mean()
+
+
+@dataclass(frozen=True)
+class PlainLabels:
+    """The class of each image, labels_B [B]."""
+
+    labels_B: Tensor
+
+    def cross_entropy(self, logits_BL: Tensor) -> Tensor:
+        """A scalar, with label smoothing."""
+        return cross_entropy(logits_BL.float(), self.labels_B, label_smoothing=LABEL_SMOOTHING)
+
+
+Labels = MixedLabels | PlainLabels
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A batch of changed images and what they show."""
+
+    x_BCHW: Tensor
+    labels: MixedLabels

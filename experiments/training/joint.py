@@ -67,7 +67,7 @@ class JointStage:
         augmented = self._sets.train.augmented(rows, self._plan.cutmix, generator)
         f_BCHW = self.network.backbone.edge(augmented.x_BCHW)
         rebuilt_BCHW, penalty = self.network.codec.learn(f_BCHW, self._plan.codec.draws, generator)
-        return augmented.cross_entropy(self.network.backbone.head(rebuilt_BCHW)) + penalty
+        return augmented.labels.cross_entropy(self.network.backbone.head(rebuilt_BCHW)) + penalty
 
     def validate(self) -> Metrics:
         backbone, codec = self.network.backbone, self.network.codec

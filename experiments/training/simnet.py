@@ -50,7 +50,7 @@ class SimNetStage:
         """Every epoch is like the others."""
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        f_BCHW = self._train.batch(rows, self._train.drawn_views(len(rows), generator))
+        f_BCHW = self._train.draw(rows, generator).f_BCHW
         t_B = self._draws.steps_per_image(len(rows), generator)
         estimate_B, truth_B = self._estimate(f_BCHW, t_B, self._draws.bers(len(rows), generator), generator)
         return (estimate_B - truth_B).square().mean()

@@ -4,7 +4,7 @@
 All of them raise DataSetMissingError, WeightsError and ResumeError.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from torch import nn
 
@@ -35,13 +35,25 @@ def train_backbone(bench: Bench, images: ImageSchedule) -> Run:
     return bench.train(stage, {"edge": network.edge, "head": network.head}, origin)
 
 
-def train_codec(bench: Bench, draws: Draws, keep_norm: bool) -> Run:
-    """Stage 2, the paper's codec or a variant trained over other draws, from scratch or from another backbone's."""
+@dataclass(frozen=True)
+class CodecChoices:
+    """How stage 2 departs from the paper's codec on features computed once; see CodecPlan and Bench.features."""
+
+    draws: Draws
+    keep_norm: bool = False
+    cutmix: float | None = None
+    distilled: float = 0.0
+
+
+def train_codec(bench: Bench, choices: CodecChoices) -> Run:
+    """Stage 2, the paper's codec or a variant trained otherwise, from scratch or from another backbone's."""
     adopt_backbone(bench.options.weights, bench.profile)
+    draws, keep_norm = choices.draws, choices.keep_norm
     codec = Codec(bench.profile.backbone.feature_channels, bench.profile.max_steps, keep_norm=keep_norm)
     scored = (bench.profile.t0, bench.profile.max_steps)
     others = (draws.min_steps,) if draws.min_steps not in scored else ()
-    return fit_codec(bench, "codec", codec, CodecPlan(draws, Cells(scored, others), keep_norm))
+    plan = CodecPlan(draws, Cells(scored, others), keep_norm, choices.distilled)
+    return fit_codec(bench, "codec", codec, plan, cutmix=choices.cutmix)
 
 
 def train_joint(bench: Bench, cutmix: float) -> Run:
@@ -58,18 +70,18 @@ def train_joint(bench: Bench, cutmix: float) -> Run:
     return bench.train(stage, network.parts(), Origin("joint", settings, start, start_counts=True))
 
 
-def train_simnet(bench: Bench) -> Run:
-    """SimNet, on backbone and codec."""
+def train_simnet(bench: Bench, cutmix: float | None = None) -> Run:
+    """SimNet, on backbone and codec; ``cutmix`` as in Bench.features."""
     backbone, start = bench.frozen_backbone()
     codec = Codec(bench.profile.backbone.feature_channels, bench.profile.max_steps)
     start |= bench.load(_parts(codec, ""))
     bench.engine.place(codec.requires_grad_(False).eval())
     network = SimNet(bench.profile)
     bench.engine.place(network)
-    sets, batch = bench.features(backbone, start), bench.schedule.batch
+    sets, batch = bench.features(backbone, start, cutmix), bench.schedule.batch
     stage = SimNetStage(network, FrozenLink(codec, backbone.head), bench.profile, sets, batch=batch)
     parts = {"prior": network.prior, "similarity": network.similarity}
-    return bench.train(stage, parts, Origin("simnet", {}, start))
+    return bench.train(stage, parts, Origin("simnet", _given(cutmix=cutmix), start))
 
 
 def train_noise_free_codec(bench: Bench) -> Run:
@@ -87,17 +99,27 @@ def train_cnn_1bit(bench: Bench) -> Run:
     return fit_codec(bench, "cnn-1bit", codec, plan, "cnn-1bit-")
 
 
-def fit_codec(bench: Bench, name: str, codec: AnyCodec, plan: CodecPlan, prefix: str = "") -> Run:
+def fit_codec(
+    bench: Bench, name: str, codec: AnyCodec, plan: CodecPlan, prefix: str = "", cutmix: float | None = None
+) -> Run:
     """A codec on the frozen backbone, as a stage ``name``; ``prefix`` stands before its parts in the manifest."""
     backbone, start = bench.frozen_backbone()
     bench.engine.place(codec)
-    sets = bench.features(backbone, start)
+    sets = bench.features(backbone, start, cutmix)
     stage = CodecStage(codec, backbone.head, sets, plan, batch=bench.schedule.batch)
     parts = _parts(codec, prefix)
     if bench.options.start:
         start |= {f"start {name}": sha for name, sha in bench.load(parts, bench.options.start).items()}
-    settings = {"draws": asdict(plan.draws), **({"keep_norm": True} if plan.keep_norm else {})}
+    settings = {
+        "draws": asdict(plan.draws),
+        **_given(keep_norm=plan.keep_norm or None, cutmix=cutmix, distilled=plan.distilled or None),
+    }
     return bench.train(stage, parts, Origin(name, settings, start))
+
+
+def _given(**settings: object) -> dict[str, object]:
+    """Those that are not None: a run that does without is named as it was before there were such settings."""
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _parts(codec: AnyCodec, prefix: str) -> dict[str, nn.Module]:

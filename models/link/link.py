@@ -89,7 +89,7 @@ def _heard(answer: Answer, flipped_bits: int, frame: Frame, request: Request, bl
     feedback = answer.feedback
     if feedback_flipped(request.feedback_ber, seed=request.seed, block=block, t=frame.t):
         feedback = feedback.inverted()
-    scores = (answer.similarity, answer.margin, answer.crc_ok)
+    scores = (answer.similarity, answer.margin, answer.outlook, answer.crc_ok)
     return RoundTrace(frame.round, frame.t, frame.bits, flipped_bits, *scores, feedback)
 
 

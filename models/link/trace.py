@@ -2,7 +2,8 @@
 """What happened to a block on its way: its rounds, its end, its logits.
 
 Shapes   logits_L [100].
-Units    payload and flips in bits; similarity a cosine; margin a difference of probabilities.
+Units    payload and flips in bits; similarity a cosine; margin a difference of probabilities; outlook
+         in [-1, 1].
 Math     none
 Source   DESIGN.md, sections 1 and 2
 Differs  none
@@ -26,6 +27,7 @@ class RoundTrace:
     flipped_bits: int
     similarity: float | None
     margin: float | None
+    outlook: float | None
     crc_ok: bool | None
     feedback: Feedback
 

@@ -31,6 +31,9 @@ class BlockAnswer(Wire):
     feedback: FEEDBACK
     similarity: float | None = None
     margin: float | None = None
+    outlook: float | None = Field(
+        None, description="what more bits may spoil, less what they may mend: a network's word"
+    )
     crc_ok: bool | None = Field(None, description="whether the CRC held; null for systems without one")
     late: bool = Field(False, description="the cloud had already said ACK; the frame's bits were not combined")
     outcome: OUTCOME | None = None

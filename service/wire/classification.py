@@ -16,6 +16,7 @@ class RoundReport(Wire):
     flipped_bits: int
     similarity: float | None
     margin: float | None
+    outlook: float | None = Field(None, description="score of snn-sc-learned-harq; null for all other systems")
     crc_ok: bool | None = Field(None, description="whether the CRC held at the cloud; null for systems without one")
     feedback: FEEDBACK
     edge_ms: float

@@ -49,6 +49,7 @@ def _answer(record: SessionRecord, row: int, score: float | None, round_: int) -
         "feedback": "ACK" if ended else "NACK",
         "similarity": score if stop is StopRule.SIMILARITY else None,
         "margin": score if stop is StopRule.MARGIN else None,
+        "outlook": score if stop is StopRule.OUTLOOK else None,
         "crc_ok": bool(score) if stop is StopRule.CRC and score is not None else None,
         "late": late,
     }

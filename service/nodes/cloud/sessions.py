@@ -249,4 +249,5 @@ def _score(answer: Answer | None) -> float | None:
         return None
     if answer.crc_ok is not None:
         return float(answer.crc_ok)
-    return answer.similarity if answer.margin is None else answer.margin
+    scores = (answer.similarity, answer.margin, answer.outlook)
+    return next((score for score in scores if score is not None), None)

@@ -172,6 +172,7 @@ def _report(frame: Frame, answer: BlockAnswer, flips: int, relayed: RelayedAnswe
         flipped_bits=flips,
         similarity=answer.similarity,
         margin=answer.margin,
+        outlook=answer.outlook,
         crc_ok=answer.crc_ok,
         feedback=answer.feedback,
         edge_ms=edge_ms,

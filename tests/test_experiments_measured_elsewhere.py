@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``spikelink reproduce --measure-only`` on one machine, ``--measured`` on another that computes no pass itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_cifar import held_out, write_toy_cifar
+
+from cli.app import main
+from experiments.evaluation import measure
+from experiments.reproduction.reproduce import MEASURED_ON
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = write_toy_cifar(tmp_path / "data", train=2, validation=6)
+    monkeypatch.setattr("experiments.data.split.validation_prefixes", lambda: held_out(folder))
+    (folder / "test.bin").write_bytes((folder / "train.bin").read_bytes())
+    return folder
+
+
+def reproduce(data: Path, weights: Path, runs: Path, *more: str) -> int:
+    fixed = ["--bers", "0,0.2", "--seeds", "2", "--no-ldpc", "--workers", "1", "--images", "4"]
+    where = ["--data", str(data), "--weights", str(weights), "--runs", str(runs), "--docs", str(data.parent / "docs")]
+    with pytest.raises(SystemExit) as left:
+        main(["reproduce", *fixed, *where, *more])
+    return int(left.value.code or 0)
+
+
+def provenance(data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((data.parent / "docs/results/resnet18/provenance.json").read_text())
+    return found
+
+
+def test_units_of_another_machine_are_drawn_and_none_is_computed(
+    data: Path, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    monkeypatch.setattr("torch.__version__", "2.11.0+cu130")
+    assert reproduce(data, toy_folder, there, "--measure-only") == 0
+    assert not (data.parent / "docs").exists(), "figures belong to the other machine"
+    record = json.loads((there / MEASURED_ON).read_text())
+    assert record["versions"]["torch"] == "2.11.0+cu130"
+    monkeypatch.undo()
+    monkeypatch.setattr("experiments.data.split.validation_prefixes", lambda: held_out(data))
+
+    computed: list[str] = []
+    compute = measure._Job.compute
+
+    def noted(job: Any, *rest: Any) -> None:
+        computed.append(job.pass_name)
+        compute(job, *rest)
+
+    monkeypatch.setattr(measure._Job, "compute", noted)
+    assert reproduce(data, toy_folder, here, "--measured", str(there)) == 0
+    assert len(computed) == 2, "the small sample's two sets alone are this machine's"
+    found = provenance(data)
+    assert {name: found[name] for name in record} == record
+    assert [(some["name"], some["split"]) for some in found["passes"]] == [
+        ("snn-sc", "validation"), ("snn-sc", "test"), ("cnn-1bit", "test"),
+    ]  # fmt: skip
+
+    capfd.readouterr()
+    assert reproduce(data, toy_folder, here, "--measured", str(there), "--seeds", "3") == 1
+    assert "measure them there first" in capfd.readouterr().err
+    assert reproduce(data, toy_folder, here, "--measured", str(here)) == 1
+    assert "says of no machine that measured" in capfd.readouterr().err
+    assert reproduce(data, toy_folder, here, "--measured", str(there), "--measure-only") == 1
+    assert "one of" in capfd.readouterr().err
