@@ -38,6 +38,10 @@ def evaluate(
     learn: Annotated[
         bool, typer.Option("--learn", help="With --calibrate: first fit the learned stop rule on the same images.")
     ] = False,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="The runs of a machine that measured with reproduce --measure-only.", metavar="RUNS"),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Accuracy, bandwidth and rounds by system and BER."""
@@ -52,7 +56,7 @@ def evaluate(
     where = device.resolved()
     spec = Spec(profile, weights or WEIGHTS_FOLDER, where, bf16)
     options = run.EvaluationOptions(
-        spec, data, split, parse_bers(bers), seed, images, runs, count_workers(workers, where)
+        spec, data, split, parse_bers(bers), seed, images, runs, count_workers(workers, where), measured
     )
     if learn and not calibrate:
         raise CommandError("--learn belongs to --calibrate, which then chooses the rule's threshold")
@@ -89,19 +93,22 @@ def _measured(options: "EvaluationOptions", calibrate: bool, learn: bool) -> "Me
     """Measure, and calibrate where asked; systems that are left out take a line each on stderr. Raises as those do."""
     from cli.measuring_progress import MeasuringProgress
     from experiments.evaluation import run
-    from experiments.evaluation.learned_rule import Lesson, learn_rule
+    from experiments.evaluation.learned_rule import PART, Lesson, learn_rule
     from models.systems import SYSTEMS, StopRule
 
     if calibrate:
         run.may_calibrate(options)
-    with MeasuringProgress() as progress:
-        if learn:
-            learn_rule(Lesson(options.spec, options.data, options.runs, options.bers, options.workers), progress)
-        without = run.left_out(options, calibrate)
-        by_pass = run.measured(options, without, progress)
+    if learn:
+        lesson = Lesson(*options.measuring(), options.data, options.bers, options.seed, options.workers)
+        with MeasuringProgress() as progress:
+            held_out = learn_rule(lesson, progress)
+        output().print(f"learned rule: {held_out:.4f} nats on images that it has not learned from")
+    without = run.left_out(options, calibrate)
     for name, reason in without.items():
-        if SYSTEMS[name].stop is not StopRule.OUTLOOK:  # which profiles have only where it was found to be worth it
-            complain(f"{name} is left out: {reason}")
+        if PART in options.spec.manifest().parts or SYSTEMS[name].stop is not StopRule.OUTLOOK:
+            complain(f"{name} is left out: {reason}")  # profiles have a learned rule only where it is worth it
+    with MeasuringProgress() as progress:
+        by_pass = run.measured(options, without, progress)
     if calibrate:
         for line in run.calibrate(options, without, by_pass):
             complain(f"{line}; its default stays as it was")

@@ -119,11 +119,10 @@ def _verdict(report: RoundReport, theta: float | None, signs: Signs) -> tuple[st
     """What the cloud went by, and whether it was enough."""
     if report.crc_ok is not None:
         return (" CRC holds ", True) if report.crc_ok else (" CRC fails ", False)
-    scores = {"sim": report.similarity, "margin": report.margin, "outlook": report.outlook}
-    known = [(name, score) for name, score in scores.items() if score is not None]
-    if not known or theta is None:
+    scores = {"outlook": report.outlook, "margin": report.margin, "sim": report.similarity}
+    name, score = next(((name, score) for name, score in scores.items() if score is not None), ("", None))
+    if score is None or theta is None:
         return " fixed rate ", False
-    ((name, score),) = known
     # As float32, because that is how the cloud compares them.
     passed = ctypes.c_float(score).value > ctypes.c_float(theta).value
     return f" {name} {score:.3f} {'>' if passed else signs.at_most} {signs.theta} {theta:.3f} ", passed

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from experiments.evaluation.measure import Listener
-    from experiments.reproduction.reproduce import Options
+    from experiments.reproduction.measuring import Options
 
     Work = Callable[[Options, Listener], Path]
 
@@ -66,24 +66,26 @@ def reproduce(
         raise CommandError("--images is a try: --docs says where its results go, the project's own are of all images")
     if not figures_only:
         from experiments.evaluation.parts import Spec
-        from experiments.reproduction.reproduce import Options
+        from experiments.reproduction.measuring import Options
         from models.weights import WEIGHTS_FOLDER
 
         where = device.resolved()
         spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
         chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results")
         options = Options(spec, data, *chosen, images, images, ldpc, baseline_seeds, measured)
-        _measure(options, _what(sample_only, measure_only))
+        _measure(options, _work(sample_only, measure_only))
     if not sample_only and not measure_only:
         _draw(docs)
 
 
-def _what(sample_only: bool, measure_only: bool) -> "Work":
+def _work(sample_only: bool, measure_only: bool) -> "Work":
+    if measure_only:  # needs less than the figures do
+        from experiments.reproduction.measuring import measure_only as passes
+
+        return passes
     from experiments.reproduction import reproduce as run
 
-    if sample_only:
-        return run.write_sample
-    return run.measure_only if measure_only else run.reproduce
+    return run.write_sample if sample_only else run.reproduce
 
 
 def _measure(options: "Options", work: "Work") -> None:

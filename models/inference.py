@@ -35,10 +35,6 @@ class Inference:
     bf16: bool = False
     tile: int = SAFE_TILE
 
-    def __post_init__(self) -> None:
-        if self.device.type == "cuda":
-            _keep_float32()
-
     def at_least(self, tile: int) -> Self:
         """The same with a larger tile, for networks that need one; where padding is off, it stays off."""
         return self if self.tile == 1 or self.tile >= tile else replace(self, tile=tile)
@@ -78,12 +74,6 @@ def joined(pieces: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return pieces[0] if len(pieces) == 1 else tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
 
 
-def _keep_float32() -> None:
-    """For this process: cuDNN would cut float32 to 11 bits (TF32), and may sum in another order every time."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-
-
 def choose_device(name: str) -> torch.device:
     """``cpu``, ``cuda`` or ``auto`` (CUDA where there is one).
 
@@ -94,3 +84,16 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda' was asked for, but PyTorch sees no CUDA device; use 'cpu' or 'auto'")
     return torch.device(name)
+
+
+def inference_device(name: str) -> torch.device:
+    """As :func:`choose_device`; from then on this process computes on CUDA as exactly as cuDNN can.
+
+    Left alone it cuts float32 to 11 significant bits (TF32) and may sum in another order every time. Training does not
+    mind, and is faster so. Raises ValueError as that does.
+    """
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+    return device

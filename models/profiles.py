@@ -2,7 +2,7 @@
 """Profiles: a backbone, its codecs and SimNet, and the HARQ parameters, under one name.
 
 Shapes   none
-Units    t in time steps; tile in rows; thresholds as the system's score (a similarity or a margin of probabilities).
+Units    t in time steps; tile in rows; thresholds as the system's score (a similarity, a margin or an outlook).
 Math     none
 Source   t0 = 4 and T = 8: Section III-A of arXiv 2310.08804, with resnet50.
 Differs  resnet18 is our own, for machines without a GPU; resnet18-t1 may stop after one step (docs/decisions/0016).

@@ -124,11 +124,14 @@ class Receiver:
         return Verdict(self.similarity(feature, state.prior_BK, state.mean_crossover()))
 
     def _outlook(self, margin_B: Floats, state: ReceiverState) -> Floats:
+        p_B, t_B = torch.from_numpy(state.mean_crossover()), torch.full((len(margin_B),), float(state.t))
+        (score_B,) = self._inference.run(self._expected, seen(torch.from_numpy(margin_B), p_B, t_B))
+        return score_B.cpu().numpy()
+
+    def _expected(self, x_BF: Tensor) -> tuple[Tensor]:
         network = self._networks["outlook"]
         assert isinstance(network, Outlook)
-        p_B, t_B = torch.from_numpy(state.mean_crossover()), torch.full((len(margin_B),), float(state.t))
-        score_B = outlook(network, seen(torch.from_numpy(margin_B), p_B, t_B).to(self._inference.device))
-        return score_B.cpu().numpy()
+        return (outlook(network, x_BF),)
 
     def similarity(self, feature_BCHW: Tensor, prior_BK: Tensor, crossover_B: Floats) -> Floats:
         """S_D: what SimNet says of F' [B, C, 4, 4], received prior bits and p -> estimate_B, float32."""

@@ -31,12 +31,19 @@ class StopRule(StrEnum):
 
 @dataclass(frozen=True)
 class System:
-    """One row of the catalogue: a codec and a stop rule. CRC asks for a codec whose cloud half is ``Checked``."""
+    """One row of the catalogue: a codec and a stop rule. CRC asks for a codec whose cloud half is ``Checked``.
+
+    Raises ValueError for the learned rule on a codec that it was not fitted to.
+    """
 
     name: str
     summary: str
     codec: Codec
     stop: StopRule
+
+    def __post_init__(self) -> None:
+        if self.stop is StopRule.OUTLOOK and self.codec is not SNN_SC:
+            raise ValueError(f"system {self.name}: the learned rule was fitted to codec {SNN_SC.name} alone")
 
     @property
     def is_harq(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from models.systems import SYSTEMS, System
 from models.threads import aligned_threads
@@ -65,7 +65,7 @@ class ServedProfiles:
 def served_profiles(settings: ComputeSettings) -> ServedProfiles:
     """Raises WeightsError where no profile has weights, ValueError where the device is not there."""
     folder = settings.weights or WEIGHTS_FOLDER
-    device, by_name = choose_device(settings.device), {}
+    device, by_name = inference_device(settings.device), {}
     for name, manifest in available_profiles(folder).items():
         if manifest is not None:
             inference = Inference(device, settings.bf16, settings.tile or PROFILES[name].tile)

@@ -25,6 +25,7 @@ TERMS = st.sampled_from(
         ("snn-sc-harq", 1, NEVER, None),
         ("snn-sc-harq", 3, None, None),
         ("snn-sc-margin-harq", 2, None, None),
+        ("snn-sc-learned-harq", 2, None, None),
         ("multi-rate", 2, None, 5),
     ]
 )

@@ -133,6 +133,7 @@ def test_similarity_and_theta_are_compared_as_float32() -> None:
 
 def test_a_margin_is_named_and_a_system_without_a_stop_rule_has_no_score() -> None:
     assert "margin 0.500 ≤ θ 0.870" in drawn(_with_round(margin=0.5, feedback="NACK"))
+    assert "outlook 0.500 ≤ θ 0.870" in drawn(_with_round(outlook=0.5, feedback="NACK"))
     text = drawn(_with_round(similarity=None).model_copy(update={"threshold": None}))
     assert "fixed rate" in text
     assert "theta" not in text

@@ -45,6 +45,11 @@ def require_data(split: cifar100.Split) -> None:
     pytest.skip(said)
 
 
+def test_every_profile_with_figures_has_its_weights() -> None:
+    """Or else the tests below would pass it over."""
+    assert {path.parent.name for path in RESULTS.glob("*/sample.json")} == set(PROFILES)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_sample_is_of_the_shipped_weights(profile: str) -> None:
     assert committed(profile)["weights_sha256"] == read_manifest(profile).weights_sha256, f"repeat {REPEAT}"

@@ -96,3 +96,5 @@ def test_the_whole_chain_in_rehearsal(tmp_path: Path) -> None:
     assert again.parts["edge"] == manifest.parts["edge"]
     assert again.parts["encoder"] != manifest.parts["encoder"]
     assert '"distilled": 1.0' in json.dumps(again.provenance["codec"])
+    chain.run("join", "again", str(tmp_path / "again"), WEIGHTS=str(home))
+    assert read_manifest("resnet50", home).parts == {**manifest.parts, **again.parts}

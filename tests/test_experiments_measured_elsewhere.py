@@ -2,6 +2,7 @@
 """``spikelink reproduce --measure-only`` on one machine, ``--measured`` on another that computes no pass itself."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from toy_cifar import held_out, write_toy_cifar
 
 from cli.app import main
 from experiments.evaluation import measure
-from experiments.reproduction.reproduce import MEASURED_ON
+from experiments.evaluation.elsewhere import MEASURED_ON
 
 
 @pytest.fixture
@@ -62,10 +63,32 @@ def test_units_of_another_machine_are_drawn_and_none_is_computed(
         ("snn-sc", "validation"), ("snn-sc", "test"), ("cnn-1bit", "test"),
     ]  # fmt: skip
 
-    capfd.readouterr()
-    assert reproduce(data, toy_folder, here, "--measured", str(there), "--seeds", "3") == 1
-    assert "measure them there first" in capfd.readouterr().err
-    assert reproduce(data, toy_folder, here, "--measured", str(here)) == 1
-    assert "says of no machine that measured" in capfd.readouterr().err
-    assert reproduce(data, toy_folder, here, "--measured", str(there), "--measure-only") == 1
-    assert "one of" in capfd.readouterr().err
+
+def test_what_is_missing_is_not_computed_in_its_place(
+    data: Path, toy_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not even where this machine could: device and version of PyTorch are the same."""
+    there, weights = tmp_path / "there", shutil.copytree(toy_folder, tmp_path / "weights")
+    assert reproduce(data, weights, there, "--measure-only") == 0
+    units = sorted((there / "units").rglob("*.npz"))
+
+    def refused(*arguments: str) -> str:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        assert left.value.code == 1
+        assert sorted((there / "units").rglob("*.npz")) == units
+        return capfd.readouterr().err
+
+    where = ["--data", str(data), "--weights", str(weights), "--bers", "0,0.2"]
+    shown = [*where, "--docs", str(tmp_path / "docs"), "--measured"]
+    assert "measure them there first" in refused("reproduce", "--images", "4", "--seeds", "3", *shown, str(there))
+    assert "says of no machine that measured" in refused("reproduce", "--images", "4", *shown, str(tmp_path))
+    assert "one of" in refused("reproduce", "--measure-only", *shown, str(there))
+    # Four images of the six that thresholds are chosen on.
+    chosen = ["evaluate", "--split", "validation", "--calibrate", *where, "--measured", str(there)]
+    assert "measure them there first" in refused(*chosen)
+    assert "measure them there first" in refused(*chosen, "--learn")
+    units[0].unlink()
+    units.pop(0)
+    assert "1 units of pass" in refused("reproduce", "--images", "4", "--seeds", "2", "--no-ldpc", *shown, str(there))

@@ -17,8 +17,8 @@ from experiments.reproduction.control import best_mix, draws
 from experiments.reproduction.decisions import area
 from experiments.reproduction.energy import session
 from experiments.reproduction.gaps import interpolated
+from experiments.reproduction.measuring import Options, baselines_of
 from experiments.reproduction.operations import OperationCounter
-from experiments.reproduction.reproduce import Options, _baselines
 from experiments.reproduction.resampling import Resampler, interval
 from experiments.reproduction.sample import MADE_UP_IMAGES, Sampler, differences, made_up_images
 from models.systems import SYSTEMS
@@ -132,5 +132,5 @@ def test_the_sample_repeats_and_tells_other_labels_and_noise_apart(toy_folder: P
 def test_baselines_meet_the_first_noise_seeds(given: int | None, cnn: tuple[int, ...], tmp_path: Path) -> None:
     spec = Spec("resnet18", WEIGHTS_FOLDER)
     options = Options(spec, tmp_path, (0.0, 0.1), (0, 1, 2), 1, tmp_path, tmp_path, baseline_seeds=given)
-    assert dict(_baselines(options)) == {"snn-sc-ldpc-harq": (0,), "cnn-1bit": cnn}
-    assert dict(_baselines(replace(options, ldpc=False))) == {"cnn-1bit": cnn}
+    assert dict(baselines_of(options)) == {"snn-sc-ldpc-harq": (0,), "cnn-1bit": cnn}
+    assert dict(baselines_of(replace(options, ldpc=False))) == {"cnn-1bit": cnn}

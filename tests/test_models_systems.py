@@ -2,6 +2,7 @@
 """Frames and payloads of every system as DESIGN.md, section 2 lists them, and the stop rule."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,11 @@ HARQ = PROFILES["resnet18"].harq
 
 @pytest.mark.parametrize(
     ("system", "totals"),
-    [("snn-sc-harq", [2080, 2592, 3104, 3616, 4128]), ("snn-sc-margin-harq", [2048, 2560, 3072, 3584, 4096])],
+    [
+        ("snn-sc-harq", [2080, 2592, 3104, 3616, 4128]),
+        ("snn-sc-margin-harq", [2048, 2560, 3072, 3584, 4096]),
+        ("snn-sc-learned-harq", [2048, 2560, 3072, 3584, 4096]),
+    ],
 )
 def test_rounds_add_up_to_the_papers_bandwidths(system: str, totals: list[int]) -> None:
     frames = [frame_of_round(SYSTEMS[system], HARQ, round_) for round_ in range(1, 6)]
@@ -100,3 +105,8 @@ def test_device_is_chosen_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto").type == choose_device("cuda").type == "cuda"
+
+
+def test_the_learned_rule_stays_on_the_codec_that_it_was_fitted_to() -> None:
+    with pytest.raises(ValueError, match="fitted to codec snn-sc alone"):
+        replace(SYSTEMS["snn-sc-learned-harq"], codec=SYSTEMS["cnn-1bit"].codec)

@@ -127,7 +127,8 @@ def test_two_clouds_do_what_the_model_allows(bench: HttpBench, oracle: Oracle) -
 
 
 @pytest.mark.parametrize(
-    ("system", "images", "t"), [("snn-sc-harq", 3, None), ("snn-sc-margin-harq", 2, None), ("multi-rate", 2, 5)]
+    ("system", "images", "t"),
+    [("snn-sc-harq", 3, None), ("snn-sc-margin-harq", 2, None), ("snn-sc-learned-harq", 2, None), ("multi-rate", 2, 5)],
 )
 def test_the_models_numbers_are_the_links(
     oracle: Oracle, toy_folder: Path, system: str, images: int, t: int | None

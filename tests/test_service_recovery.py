@@ -29,7 +29,7 @@ def clouds(toy_folder: Path, store_url: str) -> Iterator[tuple[Cloud, Cloud]]:
         yield one, other
 
 
-@pytest.fixture(scope="module", params=["snn-sc-harq", "snn-sc-margin-harq", "snn-sc-ldpc-harq"])
+@pytest.fixture(scope="module", params=["snn-sc-harq", "snn-sc-margin-harq", "snn-sc-learned-harq", "snn-sc-ldpc-harq"])
 def six(request: pytest.FixtureRequest, toy_folder: Path) -> Sender:
     """Six images that end in different rounds."""
     theta = read_manifest("resnet18", toy_folder).thresholds.get(request.param)

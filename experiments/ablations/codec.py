@@ -31,8 +31,7 @@ from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import WITHOUT_PRIOR
 from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, payload_bits, rule_of
 from experiments.evaluation.units import UnitStore
-from experiments.reproduction.provenance import machine
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record, machine
 from experiments.reproduction.resampling import Resampler, Values
 from models.profiles import PROFILES, Profile
 from models.systems import SYSTEMS

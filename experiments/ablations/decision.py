@@ -34,8 +34,7 @@ from experiments.evaluation.passes import PROBABILITY
 from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, harq_rules, payload_bits
 from experiments.evaluation.units import UnitStore
 from experiments.reproduction.decisions import area
-from experiments.reproduction.provenance import machine
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record, machine
 from experiments.reproduction.resampling import Resampler, Values
 from experiments.training.outlook import Fitting
 from models.codecs import SNN_SC

@@ -18,7 +18,7 @@ from experiments.evaluation.parts import Parts, Spec
 from experiments.training.codecs import Codec
 from models.codecs import SNN_SC
 from models.codecs.snn_sc import RebuiltState
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.networks.codec import Converter
 from models.parts import CloudNetworks
 from models.profiles import PROFILES
@@ -88,7 +88,7 @@ class InformedSpec(Spec):
 
     def load(self) -> Parts:
         profile, manifest = PROFILES[self.profile], self.manifest()
-        inference = Inference(choose_device(self.device), self.bf16, profile.tile)
+        inference = Inference(inference_device(self.device), self.bf16, profile.tile)
         networks, converter = CloudNetworks(profile, CLOUD_PARTS), InformedConverter(profile.max_steps)
         networks["converter"] = converter
         for name, part in networks.items():

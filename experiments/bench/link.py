@@ -15,7 +15,7 @@ from experiments.bench.items import BER, SYSTEM, Items
 from experiments.bench.statistics import Span
 from models.allocator import keep_freed_memory
 from models.frames import Frame
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.link import InProcessLink, Request
 from models.parts import EdgeNetworks
 from models.profiles import PROFILES
@@ -90,7 +90,7 @@ class LinkBench:
         keep_freed_memory()
         torch.set_num_threads(threads)
         self._items = job.items
-        device = choose_device(job.device)
+        device = inference_device(job.device)
         profile, manifest = PROFILES[job.profile], read_manifest(job.profile, job.weights)
         self._theta = manifest.thresholds[SYSTEM]
         edge, cloud = load_edge(profile, manifest, job.weights), load_cloud(profile, manifest, job.weights)

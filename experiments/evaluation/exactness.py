@@ -17,7 +17,7 @@ import torch
 from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.link import BlockTrace, InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver
@@ -64,7 +64,7 @@ def differences(some: Sequence[BlockTrace], others: Sequence[BlockTrace]) -> str
 def main(folder: Path, profile: str = "resnet18", device: str = "cpu") -> None:
     """Print the table of docs/decisions/0002. Raises DataSetMissingError, WeightsError."""
     torch.set_num_threads(1)
-    compared = Compared(profile, cifar100.load(folder, "validation").by_id(_IMAGES), choose_device(device))
+    compared = Compared(profile, cifar100.load(folder, "validation").by_id(_IMAGES), inference_device(device))
     traces = compared.traces
     whole = traces(tile=16, batch=64)
     rows = {

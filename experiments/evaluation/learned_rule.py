@@ -17,7 +17,7 @@ import torch
 
 from experiments.data import cifar100
 from experiments.evaluation.measure import Listener, Plan, measure
-from experiments.evaluation.outcomes import Floats, Outcomes
+from experiments.evaluation.outcomes import Bools, Floats, Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import frames_of, pass_of, sender_of
 from experiments.evaluation.units import UnitStore
@@ -31,20 +31,24 @@ from models.threads import one_thread
 from models.weights import load_part
 
 PART: Final = str(StopRule.OUTLOOK)
-#: Of the images, every so manieth chooses the epoch and is not learned from.
+#: One image of so many chooses the epoch and is not learned from.
 _FOLDS: Final = 5
-#: Noise seeds from the first on.
+#: How many noise seeds, from the lesson's on.
 _SEEDS: Final = 2
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a rule is learned from: the validation images at these BERs."""
+    """What a rule is learned from: the validation images at these BERs, ``seed`` and the next.
+
+    ``spec`` and ``store`` are those of the machine that measures, or has measured.
+    """
 
     spec: Spec
+    store: UnitStore
     data: Path
-    runs: Path
     bers: tuple[float, ...]
+    seed: int = 0
     workers: int = 1
 
 
@@ -77,16 +81,16 @@ def _seen(outcomes: Outcomes, pass_name: str, harq: HarqParameters) -> torch.Ten
 def learn_rule(lesson: Lesson, listener: Listener) -> float:
     """Fit the network and write it into the profile's weights -> its loss on images that it has not learned from.
 
-    Raises DataSetMissingError, WeightsError.
+    Raises DataSetMissingError, WeightsError, and ValueError where a read-only store lacks units.
     """
     spec, pass_name = lesson.spec, pass_of(SYSTEMS["snn-sc-learned-harq"])
     images = cifar100.load(lesson.data, "validation").by_id()
-    plan = Plan(pass_name, lesson.bers, tuple(range(_SEEDS)))
-    found = measure(spec, images, plan, UnitStore(lesson.runs / "units"), lesson.workers, listener).by_ber
+    plan = Plan(pass_name, lesson.bers, tuple(range(lesson.seed, lesson.seed + _SEEDS)))
+    found = measure(spec, images, plan, lesson.store, lesson.workers, listener).by_ber
     harq, fitting = PROFILES[spec.profile].harq, Fitting()
     seen_by_ber = {ber: _seen(outcomes, pass_name, harq).numpy() for ber, outcomes in found.items()}
 
-    def of(chosen_N: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[np.ndarray, Floats]]:
+    def of(chosen_N: Bools) -> list[tuple[Bools, Floats]]:
         return [(found[ber].correct_ANS[:, chosen_N], x_ANSF[:, chosen_N]) for ber, x_ANSF in seen_by_ber.items()]
 
     # Images stand in the order of their ids, which are hashes.
@@ -98,7 +102,7 @@ def learn_rule(lesson: Lesson, listener: Listener) -> float:
             held_out = float(loss(network, others))
     entry = {
         "command": shlex.join(["spikelink", *sys.argv[1:]]),
-        "data": f"{len(images)} validation images, every {_FOLDS}th to choose the epoch",
+        "data": f"{len(images)} validation images, one of {_FOLDS} to choose the epoch",
         "bers": list(lesson.bers),
         "seeds": list(plan.seeds),
         "fitting": asdict(fitting),

@@ -70,7 +70,7 @@ class _Task:
 def measure(
     spec: Spec, images: LabelledImages, plan: Plan, store: UnitStore, workers: int, listener: Listener
 ) -> Measurement:
-    """Everything that the plan names. Raises WeightsError, and ValueError where units of another machine are missing.
+    """Everything that the plan names. Raises WeightsError, and ValueError where a read-only store lacks units.
 
     ``workers`` processes compute what the store does not have; on CUDA, which waits for them, several too.
     """
@@ -82,7 +82,7 @@ def measure(
         absent = tuple(unit for unit in some if not store.has(unit))
         listener.advance(len(piece) * (len(some) - len(absent)), computed=False)
         tasks += [_Task(piece, absent)] if absent else []
-    if tasks and not spec.computes_here:
+    if tasks and store.read_only:
         missing = sum(len(task.units) for task in tasks)
         raise ValueError(
             f"{missing} units of pass {plan.pass_name} are not in {store.folder}: measure them there first"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.profiles import PROFILES, Profile
 from models.receiver import Receiver
 from models.transmitter import Transmitter
@@ -27,11 +27,6 @@ class Spec:
     torch: str = field(default_factory=lambda: str(torch.__version__))
 
     @property
-    def computes_here(self) -> bool:
-        """Whether this process can compute units of that name."""
-        return self.torch == torch.__version__ and (self.device == "cpu" or torch.cuda.is_available())
-
-    @property
     def dtype(self) -> str:
         return "bfloat16" if self.bf16 else "float32"
 
@@ -42,7 +37,7 @@ class Spec:
     def load(self) -> "Parts":
         """Both halves. Raises WeightsError, and ValueError where there is no such device."""
         profile, manifest = PROFILES[self.profile], self.manifest()
-        inference = Inference(choose_device(self.device), self.bf16, profile.tile)
+        inference = Inference(inference_device(self.device), self.bf16, profile.tile)
         transmitter = Transmitter(load_edge(profile, manifest, self.weights), inference)
         receiver = Receiver(load_cloud(profile, manifest, self.weights), inference)
         return Parts(profile, transmitter, receiver, inference.device)

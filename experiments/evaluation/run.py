@@ -11,6 +11,7 @@ import torch
 from pydantic import JsonValue
 
 from experiments.data import cifar100
+from experiments.evaluation.elsewhere import measured_elsewhere, units_of
 from experiments.evaluation.learned_rule import with_learned_scores
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
@@ -35,7 +36,7 @@ _CHOOSE: Final = ", which spikelink evaluate --split validation --calibrate choo
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to evaluate, and on what."""
+    """What to evaluate, and on what; ``elsewhere`` are the runs of another machine that measured it."""
 
     spec: Spec
     data: Path
@@ -45,6 +46,13 @@ class EvaluationOptions:
     images: int | None
     runs: Path
     workers: int = 1
+    elsewhere: Path | None = None
+
+    def measuring(self) -> tuple[Spec, UnitStore]:
+        """What measures, and where its units lie. Raises ValueError."""
+        if self.elsewhere is None:
+            return self.spec, units_of(self.runs)
+        return measured_elsewhere(self.spec, self.elsewhere)[:2]
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,15 @@ def left_out(options: EvaluationOptions, calibrating: bool) -> dict[str, str]:
 def measured(options: EvaluationOptions, without: Collection[str], listener: Listener) -> Measured:
     """The outcomes of a split, or of its first images by id, on the codec of every system with a threshold.
 
-    ``without`` names systems to leave out. Raises DataSetMissingError, WeightsError.
+    ``without`` names systems to leave out. Raises DataSetMissingError, WeightsError, and ValueError where what another
+    machine measured is not there.
     """
     images = cifar100.load(options.data, options.split).by_id(options.images)
-    store, found = UnitStore(options.runs / "units"), dict[str, Mapping[float, Outcomes]]()
+    (spec, store), found = options.measuring(), dict[str, Mapping[float, Outcomes]]()
     systems = [system for name, system in SYSTEMS.items() if system.takes_threshold and name not in without]
     for name in dict.fromkeys((_PAPER, *(pass_of(system) for system in systems))):
         plan = Plan(name, options.bers, (options.seed,))
-        by_ber = measure(options.spec, images, plan, store, options.workers, listener).by_ber
+        by_ber = measure(spec, images, plan, store, options.workers, listener).by_ber
         found[name] = with_learned_scores(options.spec, name, by_ber)
     return found
 
@@ -109,6 +118,7 @@ def summarise(by_pass: Measured, thresholds: Mapping[str, float], harq: HarqPara
         for system in sorted(shown, key=lambda system: system.name)
         if (theta := thresholds.get(system.name)) is not None
         for outcomes in by_pass[pass_of(system)].values()
+        if str(system.stop) in outcomes.scores
     ]
     points += [
         _point((system.name, None, t), outcomes, at_point(outcomes, point, payload_bits(system, harq)))

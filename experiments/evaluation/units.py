@@ -49,7 +49,9 @@ def setting_of(spec: Spec, pass_name: str) -> str:
     sender = sender_of(pass_name)
     parts = sorted({*edge_parts(sender), *cloud_parts(sender)})
     weights = [f"{part} {manifest.parts[part].sha256}" for part in parts if part in manifest.parts]
-    facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, spec.device, spec.torch)
+    # On CUDA float32 was TF32 once.
+    device = "cuda, whole float32" if spec.device == "cuda" else spec.device
+    facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, device, spec.torch)
     return " ".join(str(fact) for fact in facts)
 
 
@@ -61,9 +63,10 @@ def fingerprint(images: LabelledImages) -> str:
 
 @dataclass(frozen=True)
 class UnitStore:
-    """A folder of finished units."""
+    """A folder of finished units. Another machine's is ``read_only``: what it lacks must not be measured here."""
 
     folder: Path
+    read_only: bool = False
 
     def path(self, unit: Unit) -> Path:
         return self.folder / unit.pass_name / f"{unit.name}.npz"

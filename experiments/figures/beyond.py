@@ -15,7 +15,6 @@ from experiments.figures.style import ACCURACY, BANDWIDTH_KBIT, BER, INK, Look, 
 SCORE_RULES: Final = {
     "similarity": "snn-sc-harq",
     "margin": "snn-sc-margin-harq",
-    "outlook": "snn-sc-learned-harq",
     "probability": "largest-probability",
     "truth": "oracle-similarity",
     "shuffled": "snn-sc-harq, K shuffled",

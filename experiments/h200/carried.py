@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from experiments.training.export import write_manifest
+from models.parts import cloud_parts, edge_parts
+from models.systems import SYSTEMS
 from models.weights import MANIFEST
 
 
 def keep_what_is_there(folder: Path) -> None:
-    """The baselines' figures stay in the provenance; their weights do not travel."""
+    """The baselines' figures stay in the provenance; their weights do not travel, nor their systems' thresholds."""
     manifest = json.loads((folder / MANIFEST).read_text())
     parts = {name: part for name, part in manifest["parts"].items() if (folder / f"{name}.safetensors").is_file()}
-    write_manifest(folder / MANIFEST, {**manifest, "parts": parts})
+    served = {
+        name: theta
+        for name, theta in manifest["thresholds"].items()
+        if name in SYSTEMS and {*edge_parts(SYSTEMS[name]), *cloud_parts(SYSTEMS[name])} <= parts.keys()
+    }
+    write_manifest(folder / MANIFEST, {**manifest, "parts": parts, "thresholds": served})
 
 
 def figures(folder: Path, stage: str) -> str:

@@ -13,9 +13,11 @@
 #   codecs                  there: the codec's VARIANTS, side by side
 #   simnet VARIANT          there: SimNet on one of them
 #   measure VARIANT         there: all that its figures are made of
-#   collect again VARIANT DIR   there: codec, SimNet, and what was measured
+#   collect again VARIANT DIR   there: codec, SimNet, and what was measured, each as far as there is one
+#   join again DIR          here: what was collected, into WEIGHTS and DIR/measured
 # IMAGES=N rehearses: so many images of each split, one epoch a stage. SIZES, CODEC_EPOCHS, JOINT_EPOCHS, SIMNET_EPOCHS,
-# FREE_EPOCHS and CNN_EPOCHS fit the stages to the time there is; unless given they are those of the shipped weights.
+# FREE_EPOCHS, CNN_EPOCHS and AGAIN_EPOCHS fit the stages to the time there is; unless given they are those of the shipped
+# weights. VARIANTS are label and distilled; DEVICE and WORKERS are measure's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
@@ -124,17 +126,20 @@ codecs() {
 
 measure() {
     local folder=$STATE/$1 few=() left_s=$((LIMIT_S - SECONDS))
+    if ((left_s <= 0)); then return 124; fi
     if [[ -n ${IMAGES:-} ]]; then few=(--images "$IMAGES"); fi
     timeout --signal=INT --kill-after=20 "$left_s" "$PYTHON" -m cli reproduce --measure-only --no-ldpc \
         --device "$DEVICE" --workers "$WORKERS" --profile "$PROFILE" --data "$STATE/data" \
         --weights "$folder/weights" --runs "$folder/measured" ${few[@]+"${few[@]}"}
 }
 
-# collect_again VARIANT DIR: codec and SimNet, as far as there are, and what was measured with them
+# collect_again VARIANT DIR: codec and SimNet, as far as the manifest names them, and what was measured with them
 collect_again() {
     local folder=$STATE/$1 part files=("$PROFILE/manifest.json")
     mkdir -p "$2"
-    for part in encoder reconstructor converter prior similarity; do files+=("$PROFILE/$part.safetensors"); done
+    for part in encoder reconstructor converter prior similarity; do
+        if grep -q "\"$part\": {" "$folder/weights/$PROFILE/manifest.json"; then files+=("$PROFILE/$part.safetensors"); fi
+    done
     tar -C "$folder/weights" -c "${files[@]}" | split -b 15M - "$2/again.tar."
     if [[ -d $folder/measured ]]; then tar -C "$folder" -c measured | split -b 15M - "$2/measured.tar."; fi
 }
@@ -149,6 +154,12 @@ collect() {
     local files=("${parts[@]/#/$PROFILE/}")
     mkdir -p "$folder"
     tar -C "$WEIGHTS" -c "$PROFILE/manifest.json" "${files[@]/%/.safetensors}" | split -b 15M - "$folder/$1.tar."
+}
+
+join_again() {
+    cat "$1/again.tar."* | tar -C "$WEIGHTS" -x
+    if compgen -G "$1/measured.tar.*" >/dev/null; then cat "$1/measured.tar."* | tar -C "$1" -x; fi
+    "$PYTHON" -m experiments.h200.carried "$WEIGHTS/$PROFILE"
 }
 
 join() {
@@ -182,9 +193,9 @@ case ${1:-} in
     simnet) in_variant "$2" simnet "${SIMNET_EPOCHS:-8}" 1e-3 --cutmix 0 ;;
     measure) measure "$2" ;;
     collect) if [[ $2 == again ]]; then collect_again "$3" "$4"; else collect "$2" "$3"; fi ;;
-    join) join "$2" ;;
+    join) if [[ $2 == again ]]; then join_again "$3"; else join "$2"; fi ;;
     *)
-        sed -n '5,17s/^#   //p' "$0" >&2
+        sed -n '5,18s/^#   //p' "$0" >&2
         exit 2
         ;;
 esac

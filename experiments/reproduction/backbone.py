@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.parts import Spec
 from experiments.reproduction.material import DEFAULT, Material
-from experiments.reproduction.rates import Record, share_correct
+from experiments.reproduction.provenance import Record
+from experiments.reproduction.rates import share_correct
 from experiments.reproduction.resampling import interval
-from models.inference import Inference, choose_device
+from models.inference import Inference, inference_device
 from models.parts import CloudNetworks, EdgeNetworks
 from models.profiles import PROFILES
 from models.weights import WeightsError, load_part, read_parts
@@ -92,7 +93,7 @@ def _correct(spec: Spec, start: Path, images: LabelledImages) -> NDArray[np.bool
     profile = PROFILES[spec.profile]
     owner = profile.backbone_owner
     parts = read_parts(owner, start)
-    inference = Inference(choose_device(spec.device), spec.bf16, profile.tile)
+    inference = Inference(inference_device(spec.device), spec.bf16, profile.tile)
     edge = EdgeNetworks(profile, ["edge"]).to(inference.device).eval()["edge"]
     head = CloudNetworks(profile, ["head"]).to(inference.device).eval()["head"]
     load_part(edge, "edge", owner, parts, start)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy of computation per image, edge and cloud apart: a session is the sum of what ran until its end.
 
-Units    pJ; see experiments/reproduction/operations.py. Neither memory, radio nor the LDPC decoder is counted.
+Units    pJ; see experiments/reproduction/operations.py. Neither memory, radio, the LDPC decoder nor the
+         learned rule's hundred operations are counted.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import MULTI_RATE, Trial
 from experiments.reproduction.material import DEFAULT, Material
 from experiments.reproduction.operations import Counts, OperationCounter, Operations
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record
 from models.codecs import CNN_1BIT, SNN_SC, SNN_SC_LDPC, Steps
 from models.codecs.snn_sc_ldpc import SNN_STEPS
 from models.profiles import Profile

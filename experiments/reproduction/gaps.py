@@ -15,7 +15,7 @@ from channel.bits import PRIOR_BITS, STEP_BITS
 from experiments.evaluation.rules import Trial
 from experiments.reproduction.control import control
 from experiments.reproduction.material import SETTINGS, Material
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import Values, interval
 
 PAPER_AXIS: Final = "paper"

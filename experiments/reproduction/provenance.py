@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from experiments.evaluation.parts import Spec
-from experiments.reproduction.rates import Record
+
+#: A section of the results as JSON.
+Record = dict[str, object]
 
 
 @dataclass(frozen=True)

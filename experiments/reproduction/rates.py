@@ -13,10 +13,10 @@ from experiments.evaluation.rules import MULTI_RATE, Trial, at_point, by_thresho
 from experiments.evaluation.thresholds import threshold_for_share
 from experiments.reproduction.control import control
 from experiments.reproduction.material import DEFAULT, LABEL_ORACLE, SETTINGS, Material
+from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import interval
 from models.systems import SYSTEMS
 
-Record = dict[str, object]
 CONTROL: Final = "control"
 #: Mean bandwidths over the BERs at which a trade-off curve has its points.
 _CURVE_SHARES: Final = tuple(round(0.05 * k, 2) for k in range(21))

@@ -26,7 +26,7 @@ from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import by_threshold, harq_rules
 from experiments.evaluation.units import UnitStore
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record
 from models.profiles import PROFILES
 
 BERS: Final = (0.0, 0.1, 0.3)

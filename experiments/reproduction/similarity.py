@@ -13,7 +13,7 @@ from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from experiments.evaluation.outcomes import Floats, Outcomes
 from experiments.evaluation.passes import SHUFFLED, TRUTH
 from experiments.reproduction.material import Material
-from experiments.reproduction.rates import Record
+from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import Values, interval
 from models.systems import StopRule
 

@@ -7,8 +7,9 @@ Math     O1  x = (margin, -log(1 - margin + 1e-4), p, t / 8)
          O2  P = softmax(B tanh(A (x - mean) / deviation + a) + b)
          O3  outlook = f(P(lost) - P(gained)), f(y) = sign(y) sqrt(|y|)
 Source   our own (docs/decisions/0020).
-Differs  The score is computed in double precision, so that neither batch nor device shows in its float32. The root
-         only spreads the values near 0, where most are: thetas have few decimals.
+Differs  O1 is float32; O2 and O3 are double precision and their result float32, so that neither batch, threads nor
+         device show in a score and no layer needs one thread. The root only spreads the values near 0, where most
+         are: thetas have few decimals.
 """
 
 from typing import Final

@@ -31,9 +31,7 @@ class BlockAnswer(Wire):
     feedback: FEEDBACK
     similarity: float | None = None
     margin: float | None = None
-    outlook: float | None = Field(
-        None, description="what more bits may spoil, less what they may mend: a network's word"
-    )
+    outlook: float | None = Field(None, description="score of snn-sc-learned-harq, in [-1, 1]; null for all others")
     crc_ok: bool | None = Field(None, description="whether the CRC held; null for systems without one")
     late: bool = Field(False, description="the cloud had already said ACK; the frame's bits were not combined")
     outcome: OUTCOME | None = None

@@ -16,7 +16,7 @@ class RoundReport(Wire):
     flipped_bits: int
     similarity: float | None
     margin: float | None
-    outlook: float | None = Field(None, description="score of snn-sc-learned-harq; null for all other systems")
+    outlook: float | None = Field(None, description="score of snn-sc-learned-harq, in [-1, 1]; null for all others")
     crc_ok: bool | None = Field(None, description="whether the CRC held at the cloud; null for systems without one")
     feedback: FEEDBACK
     edge_ms: float

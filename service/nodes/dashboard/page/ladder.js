@@ -105,7 +105,7 @@ function judged(round, theta) {
   if (round.crc_ok !== null && round.crc_ok !== undefined) {
     return { text: round.crc_ok ? "CRC holds" : "CRC fails", passed: round.crc_ok };
   }
-  const scores = { sim: round.similarity, margin: round.margin, outlook: round.outlook };
+  const scores = { outlook: round.outlook, margin: round.margin, sim: round.similarity };
   const [name, score] = Object.entries(scores).find(([, value]) => (value ?? null) !== null) ?? [null, null];
   if (score === null || theta === null) return { text: "fixed rate", passed: null };
   const passed = Math.fround(score) > Math.fround(theta); // as the cloud compares them

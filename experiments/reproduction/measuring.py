@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The passes that all figures are made of: what is measured, on this machine or on another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from experiments.data import cifar100
+from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.elsewhere import MEASURED_ON, measured_elsewhere, units_of
+from experiments.evaluation.learned_rule import with_learned_scores
+from experiments.evaluation.measure import Listener, Plan, measure
+from experiments.evaluation.outcomes import Outcomes
+from experiments.evaluation.parts import Spec
+from experiments.evaluation.passes import pass_of
+from experiments.evaluation.units import UnitStore
+from experiments.json_files import write_json
+from experiments.reproduction.provenance import Passed, Record, machine
+from models.codecs import SNN_SC
+from models.systems import SYSTEMS, StopRule
+from models.weights import lacks
+
+#: What thresholds are chosen with: the images, not the noise, set how well they are known.
+_VALIDATION_SEEDS: Final = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to reproduce. ``images`` and ``validation_images`` are all unless given, else the first by id.
+
+    ``baseline_seeds``: baselines on codecs of their own meet the first so many noise seeds, all unless given.
+    ``elsewhere``: the runs of another machine that measured all passes; none is then measured here.
+    """
+
+    spec: Spec
+    data: Path
+    bers: tuple[float, ...]
+    seeds: tuple[int, ...]
+    workers: int
+    runs: Path
+    results: Path
+    images: int | None = None
+    validation_images: int | None = None
+    ldpc: bool = True
+    baseline_seeds: int | None = None
+    elsewhere: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the profile's JSON goes."""
+        return self.results / self.spec.profile
+
+    @property
+    def store(self) -> UnitStore:
+        return units_of(self.runs)
+
+    def measuring(self) -> tuple[Spec, UnitStore, Record]:
+        """What measures, where its units lie, and the record of its machine. Raises ValueError."""
+        if self.elsewhere is None:
+            return self.spec, self.store, machine(self.spec.device)
+        return measured_elsewhere(self.spec, self.elsewhere)
+
+
+def baselines_of(options: Options) -> list[tuple[str, tuple[int, ...]]]:
+    """Systems on other codecs, where the weights have them, and their noise seeds; with a decoder's CRC, the first."""
+    manifest, found = options.spec.manifest(), []
+    for name, system in SYSTEMS.items():
+        other = system.codec is not SNN_SC and not system.error_free and not system.takes_threshold
+        if not other or lacks(system, manifest):
+            continue
+        if system.stop is not StopRule.CRC:
+            found.append((name, options.seeds[: options.baseline_seeds]))
+        elif options.ldpc:
+            found.append((name, options.seeds[:1]))
+    return found
+
+
+#: Outcomes by BER.
+ByBer = Mapping[float, Outcomes]
+
+
+class Passes:
+    """Measures one pass after the other and keeps what provenance says of them."""
+
+    def __init__(self, options: Options, listener: Listener) -> None:
+        self._options, self._listener, self.done = options, listener, list[Passed]()
+        self._spec, self._store, self.machine = options.measuring()
+        self._validation = cifar100.load(options.data, "validation").by_id(options.validation_images)
+        self.test = cifar100.load(options.data, "test").by_id(options.images)
+
+    def all(self) -> tuple[ByBer, ByBer, tuple[str, ...]]:
+        """The paper's codec on the test images and on those that choose thresholds, and the ids of the first."""
+        seeds = self._options.seeds
+        known = self._run(SNN_SC.name, "validation", self._validation, seeds[:_VALIDATION_SEEDS])
+        return self._run(SNN_SC.name, "test", self.test, seeds), known, tuple(self.test.ids())
+
+    def baselines(self) -> dict[str, ByBer]:
+        """Systems on other codecs, by name."""
+        chosen = baselines_of(self._options)
+        return {name: self._run(pass_of(SYSTEMS[name]), "test", self.test, seeds) for name, seeds in chosen}
+
+    def _run(self, name: str, split: str, images: LabelledImages, seeds: tuple[int, ...]) -> ByBer:
+        plan = Plan(name, self._options.bers, seeds)
+        measured = measure(self._spec, images, plan, self._store, self._options.workers, self._listener)
+        self.done.append(Passed(name, split, len(images), plan.bers, seeds, measured.images_per_second))
+        return with_learned_scores(self._spec, name, measured.by_ber)
+
+
+def measure_only(options: Options, listener: Listener) -> Path:
+    """The passes alone, for figures that another machine draws -> the folder of runs.
+
+    Raises DataSetMissingError, WeightsError.
+    """
+    passes = Passes(options, listener)
+    write_json(options.runs / MEASURED_ON, passes.machine)
+    passes.all()
+    passes.baselines()
+    return options.runs
