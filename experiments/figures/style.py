@@ -37,13 +37,13 @@ class Look:
 LOOKS: Final = {
     "snn-sc-harq": Look("SNN-SC-HARQ (the paper's)", "#0072B2", "o"),
     "snn-sc-margin-harq": Look("margin rule (ours)", "#D55E00", "s"),
-    "snn-sc-learned-harq": Look("learned rule (ours)", "#009E73", "h"),
+    "snn-sc-learned-harq": Look("learned rule (ours)", "#332288", "h"),
     "snn-sc-ldpc-harq": Look("SNN-SC + LDPC + HARQ", "#56B4E9", "v"),
     "cnn-1bit": Look("1-bit CNN", "#CC79A7", "D"),
     "multi-rate": Look("Multi-rate", "#686868", "x"),
     "control": Look("control policy (p and t alone)", "#000000", "+"),
     "largest-probability": Look("largest probability", "#E69F00", "^"),
-    "oracle-similarity": Look("oracle: true similarity", "#999933", "P"),
+    "oracle-similarity": Look("oracle: true similarity", "#009E73", "P"),
     "oracle-label": Look("oracle: knows the label", "#000000", "*"),
     "snn-sc-harq, K shuffled": Look("SNN-SC-HARQ, K shuffled", "#882255", "d"),
 }

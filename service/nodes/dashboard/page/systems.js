@@ -4,7 +4,7 @@
 export const SYSTEMS = {
   "snn-sc-harq": { label: "SNN-SC-HARQ (the paper's)", colour: "#0072B2", symbol: "Circle", score: "similarity" },
   "snn-sc-margin-harq": { label: "margin rule (ours)", colour: "#D55E00", symbol: "Square", score: "margin" },
-  "snn-sc-learned-harq": { label: "learned rule (ours)", colour: "#009E73", symbol: "Wye", score: "outlook" },
+  "snn-sc-learned-harq": { label: "learned rule (ours)", colour: "#332288", symbol: "Wye", score: "outlook" },
   "multi-rate": { label: "Multi-rate", colour: "#686868", symbol: "X", steps: [4, 8], unit: "time steps" },
   "snn-sc-ldpc-harq": { label: "SNN-SC + LDPC + HARQ", colour: "#56B4E9", symbol: "Triangle" },
   "cnn-1bit": { label: "1-bit CNN", colour: "#CC79A7", symbol: "Diamond", steps: [1, 8], unit: "blocks" },
