@@ -63,6 +63,8 @@ def test_no_image_is_scored_by_a_network_that_saw_it(monkeypatch: pytest.MonkeyP
         return networks[-1]
 
     monkeypatch.setattr(crossfit, "fit", watched)
+    monkeypatch.setattr(crossfit, "predict", Watching.predict)
+    monkeypatch.setattr(crossfit, "loss", Watching.loss)
     done: list[int] = []
     predicted = out_of_fold(cells, folds, Fitting(), done.append)
     assert (len(networks), sum(done)) == (folds, images)
