@@ -110,11 +110,11 @@ def test_the_error_free_reference_over_a_noisy_link(cloud: Cloud, toy_folder: Pa
 
 
 def test_a_profile_serves_the_systems_whose_weights_it_has(toy_folder: Path, tmp_path: Path) -> None:
-    """Without the baselines' parts, and without one of the two thresholds."""
+    """Without the baselines' parts, the learned rule's network, and one of the thresholds."""
     folder = Path(shutil.copytree(toy_folder, tmp_path / "weights", copy_function=os.link))
     path = folder / "resnet18" / MANIFEST
     manifest = json.loads(path.read_text())
-    for name in ("noise-free-converter", "cnn-1bit-decoder"):
+    for name in ("noise-free-converter", "cnn-1bit-decoder", "outlook"):
         del manifest["parts"][name]
     del manifest["thresholds"]["snn-sc-margin-harq"]
     path.unlink()  # a link to what other tests read
@@ -126,7 +126,7 @@ def test_a_profile_serves_the_systems_whose_weights_it_has(toy_folder: Path, tmp
         cloud.send(Sender(folder).frame(1))
         for system, lacking in (
             ("snn-sc-ldpc-harq", "noise-free-converter"), ("cnn-1bit", "cnn-1bit-decoder"),
-            ("snn-sc-margin-harq", "a threshold"),
+            ("snn-sc-margin-harq", "a threshold"), ("snn-sc-learned-harq", "outlook"),
         ):  # fmt: skip
             found = problem(cloud.post(Sender(folder).frame(1).but(system=system)), 422).detail
             assert f"{system}: it lacks {lacking}; it serves {', '.join(served)}" in found
