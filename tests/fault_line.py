@@ -6,7 +6,7 @@ import select
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
@@ -162,17 +162,20 @@ class Sent:
     def __init__(self, url: str, target: str, body: bytes, headers: dict[str, str]) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self._connection = HTTPConnection(host, int(port), timeout=PATIENCE_S)
-        self._connection.request("POST", target, body, headers)
+        try:
+            self._connection.request("POST", target, body, headers)
+        except OSError:  # a node that ends may take the connection and none of its bytes
+            self._connection.close()
+            raise
 
     def is_answered(self, within_s: float) -> bool:
         """Whether anything has come back, or comes now."""
         return bool(select.select([self._connection.sock], [], [], within_s)[0])
 
     def answer(self) -> tuple[HTTPResponse, bytes]:
-        response = self._connection.getresponse()
-        body = response.read()
-        self._connection.close()
-        return response, body
+        with closing(self._connection):
+            response = self._connection.getresponse()
+            return response, response.read()
 
 
 def sent_to(line: FaultLine, role: str, load: Load) -> list[Sent]:
