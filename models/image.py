@@ -10,6 +10,7 @@ Differs  EXIF rotation applied, centre square, antialiased (box-filtered bicubic
 """
 
 import io
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,15 @@ FORMATS: Final = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"
 MAX_PIXELS: Final = 32_000_000
 #: Of a JPEG file; an ordinary progressive one has ten, thumbnails included two dozen.
 MAX_SCANS: Final = 50
+#: Blocks of pixels are averaged down to no less than so many times SIZE, and the rest is for the bicubic filter.
+_REDUCING_GAP: Final = 3.0
+#: Pixels that are kept beyond the square where nothing is averaged.
+_LONG: Final = 1024
+#: What is laid on black at a time: four copies of it, 4 bytes a pixel, exist at once.
+_BAND_PIXELS: Final = 2**18
 _SCAN: Final = b"\xff\xda"  # occurs in coded data as a marker alone: there, 0 follows each 255
+
+Box = tuple[float, float, float, float]
 
 
 class ImageRejectedError(ValueError):
@@ -67,21 +76,43 @@ def decode(content: bytes, media_type: str) -> NDArray[np.uint8]:
 
 
 def _square(image: Image.Image) -> NDArray[np.uint8]:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        # Pillow clips 16-bit grey at 255 on conversion; the high byte is what an 8-bit file would hold.
-        upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-    rgb = _opaque(upright)
-    if rgb.size != (SIZE, SIZE):
-        side = min(rgb.size)
-        left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
-        box = (left, top, left + side, top + side)
-        rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.size == (SIZE, SIZE):
+        rgb = _opaque(image)
+    else:
+        reduced, box = _reduced(image)
+        rgb = reduced.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)
     return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
+
+
+def _reduced(image: Image.Image) -> tuple[Image.Image, Box]:
+    """The middle of the image as RGB, averaged over blocks of pixels while it is much too large; the square in it.
+
+    With the final resampling that is Pillow's ``resize(box=..., reducing_gap=...)`` of the whole image, to the bit;
+    but what is not needed is cut off first, and one band at a time is more than a byte or four a pixel.
+    """
+    side = min(image.size)
+    factor = max(1, int(side / SIZE / _REDUCING_GAP))
+    # So far beyond the square the filter reads. Where blocks begin there decides what they hold; and without blocks
+    # Pillow resamples a long image in another order than a short one, so that what is kept must stay long.
+    reach = 1.5 * side / SIZE if factor > 1 else _LONG
+    starts = [(length - side) // 2 for length in image.size]
+    left, top = (max(0, int(start - reach)) for start in starts)
+    right, bottom = (min(length, ceil(start + side + reach)) for start, length in zip(starts, image.size, strict=True))
+    reduced = Image.new("RGB", (ceil((right - left) / factor), ceil((bottom - top) / factor)))
+    rows = factor * max(1, _BAND_PIXELS // ((right - left) * factor))
+    for row in range(top, bottom, rows):
+        band = _opaque(image.crop((left, row, right, min(row + rows, bottom))))
+        reduced.paste(band.reduce(factor), (0, (row - top) // factor))
+    x, y = (start - edge for start, edge in zip(starts, (left, top), strict=True))
+    return reduced, (x / factor, y / factor, (x + side) / factor, (y + side) / factor)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     """As RGB, on black where it is transparent: what a hidden pixel's colour happens to be must not matter."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        # Pillow clips 16-bit grey at 255 on conversion; the high byte is what an 8-bit file would hold.
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
