@@ -162,6 +162,7 @@ def test_a_web_page_of_the_nodes_own(edge: httpx2.Client) -> None:
 
 def test_a_full_queue_and_a_draining_node(node: tuple[httpx2.Client, FastAPI], monkeypatch: pytest.MonkeyPatch) -> None:
     (edge, app), begin, go_on = node, Transmitter.begin, threading.Event()
+    unseen = png(toy_images(1, seed=13)[0])  # features of the other one are remembered, and not computed
 
     def slow(self: Transmitter, *args: object) -> object:
         assert go_on.wait(60)
@@ -171,7 +172,7 @@ def test_a_full_queue_and_a_draining_node(node: tuple[httpx2.Client, FastAPI], m
         try:
             with monkeypatch.context() as patch:
                 patch.setattr(Transmitter, "begin", slow)
-                accepted = [pool.submit(classify, edge) for _ in range(2)]
+                accepted = [pool.submit(classify, edge, unseen) for _ in range(2)]
                 until(lambda: metric(edge, "compute_waiting") == 2, "one image in work and one before it")
                 refusal = classify(edge)
                 app.state.node.draining = True

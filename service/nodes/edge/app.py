@@ -42,7 +42,7 @@ from service.nodes.edge.harq import HarqSession, OnRound, unheard
 from service.nodes.edge.metrics import EdgeMetrics
 from service.nodes.edge.request import BatchQuery, ClassifyQuery, Plan, plan_batch, plan_single
 from service.nodes.edge.stream import stream, wants_events
-from service.nodes.edge.uploads import IMAGE_OPENAPI, multipart_images, raw_image
+from service.nodes.edge.uploads import IMAGE_OPENAPI, Uploads
 from service.settings import EdgeSettings
 from service.wire import BatchClassification, Classification, Readiness
 
@@ -62,15 +62,19 @@ class EdgeNode:
     queue: ComputeQueue
     hop: Hop
     metrics: EdgeMetrics
+    uploads: Uploads
 
-    def session(self, plan: Plan, request: Request, request_id: str) -> HarqSession:
-        """A session that has not begun, whose deadline has. Raises Busy where there is no room for it."""
+    def deadline(self, request: Request) -> Deadline:
+        """It has begun with the request's arrival."""
+        return Deadline(arrived_s(request) + self.settings.deadline_s)
+
+    def session(self, plan: Plan, deadline: Deadline, request_id: str) -> HarqSession:
+        """A session that has not begun. Raises Busy where there is no room for it."""
         try:
             self.queue.check_room()
         except Busy as refusal:
             self.metrics.refused(refusal)
             raise
-        deadline = Deadline(arrived_s(request) + self.settings.deadline_s)
         exchange = Exchange(self.hop, request_id, deadline, noise_headers(plan.seed, plan.ber))
         return HarqSession(self.transmitters[plan.served.name], self.queue, exchange, plan)
 
@@ -102,7 +106,8 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         )
         for name, served in profiles.by_name.items()
     }
-    node = EdgeNode(settings, profiles, transmitters, queue, hop, EdgeMetrics(state.metrics))
+    uploads = Uploads(settings.max_upload_bytes)
+    node = EdgeNode(settings, profiles, transmitters, queue, hop, EdgeMetrics(state.metrics), uploads)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -111,6 +116,7 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
             deadline = Deadline.after(_WARM_UP_S)
             await queue.run(deadline, transmitter.begin, np.zeros((1, 3, 32, 32), dtype=np.uint8))
         yield
+        uploads.close()
         queue.close()
         await hop.close()
 
@@ -146,8 +152,9 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
     ) -> Classification | Response:
         """With `Accept: text/event-stream`, each round is sent as it ends, and the result after the last."""
         refuse_while_draining(state)
-        plan, images = plan_single(query, node.profiles), await raw_image(request)
-        session = node.session(plan, request, request_id)
+        plan, deadline = plan_single(query, node.profiles), node.deadline(request)
+        images = await node.uploads.raw(request, deadline)
+        session = node.session(plan, deadline, request_id)
 
         async def work(on_round: OnRound) -> Classification:
             return report.single(session, await node.run(session, images, on_round))
@@ -170,7 +177,7 @@ def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:
         request_id: RequestIdDep,
     ) -> BatchClassification:
         refuse_while_draining(state)
-        plan = plan_batch(query, node.profiles, len(images))
-        pixels = await multipart_images(images, node.settings.max_upload_bytes)
-        session = node.session(plan, request, request_id)
+        plan, deadline = plan_batch(query, node.profiles, len(images)), node.deadline(request)
+        pixels = await node.uploads.multipart(request, images, deadline)
+        session = node.session(plan, deadline, request_id)
         return report.batch(session, await unless_left(request.receive, node.run(session, pixels, unheard)))
