@@ -112,6 +112,7 @@ class EdgeSettings(ComputeSettings):
     upstream: str = Field("http://127.0.0.1:8002", description="URL of the channel node")
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
+    max_in_flight: int = Field(1024, ge=1, le=100_000, description="requests under way before a new one gets a 429")
     deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, body and hops included")
     feature_cache_mib: int = Field(64, ge=0, description="memory a profile for features of images seen before")
     classify_per_s: float | None = Field(

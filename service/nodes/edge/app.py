@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge node: classifies an image, or a batch of them, by sending spikes until the cloud has understood."""
 
-import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from service.limits import Allowance
 from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.edge import report
+from service.nodes.edge.admission import CLASSIFYING, Admission
 from service.nodes.edge.examples import BATCH_EXAMPLE, CLASSIFICATION_EXAMPLE
 from service.nodes.edge.exchange import Exchange, noise_headers
 from service.nodes.edge.harq import HarqSession, OnRound, unheard
@@ -127,13 +127,14 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         max_body_bytes=settings.max_upload_bytes,
         lifespan=lifespan,
     )
+    app.add_middleware(Admission, state=state, queue=queue, metrics=node.metrics, max_in_flight=settings.max_in_flight)
     _add_routes(app, state, node)
     return app
 
 
 def _limited(settings: EdgeSettings) -> Limited | None:
     allowed_per_s = settings.allowed_per_s()
-    return Limited(re.compile("/v1/classify(/batch)?"), Allowance(allowed_per_s, 1.0)) if allowed_per_s else None
+    return Limited(CLASSIFYING, Allowance(allowed_per_s, 1.0)) if allowed_per_s else None
 
 
 def _add_routes(app: FastAPI, state: NodeState, node: EdgeNode) -> None:

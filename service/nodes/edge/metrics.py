@@ -15,7 +15,12 @@ class EdgeMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._images = metrics.counter("edge_images", "Images classified", "system", "outcome")
-        self._failures = metrics.counter("edge_failures", "Requests that were planned and ended in a refusal", "status")
+        self._failures = metrics.counter(
+            "edge_failures", "Requests refused for want of room, or once planned", "status"
+        )
+        self.in_flight = metrics.gauge(
+            "edge_in_flight", "Requests to classify, from their head to the end of their reply"
+        )
         self._abandoned = metrics.counter("edge_abandoned", "Requests given up because their caller had gone")
         self._rounds = metrics.counter("edge_rounds", "HARQ rounds, by the feedback that ended them", "feedback")
         self._bits = metrics.counter("edge_payload_bits", "Payload bits sent on the forward link")
@@ -42,7 +47,7 @@ class EdgeMetrics:
             self._images.labels(session.plan.system.name, entry.outcome).inc()
 
     def refused(self, refusal: Refusal) -> None:
-        """A request that had been planned ended in this."""
+        """A request ended in this, before anything of it was read or after it had been planned."""
         self._failures.labels(str(refusal.status)).inc()
 
     def _exchanged(self, session: HarqSession) -> None:
