@@ -2,17 +2,19 @@
 """What sessions compute, off the event loop: a bounded number at a time, whose passes through networks are stacked."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from models.inference import Inference
 from models.threads import compute_with
-from service.errors import Busy, PeerTimedOut
+from service.errors import Busy
 from service.hop import Deadline
 from service.settings import ComputeSettings
 from service.stacking import Limits, PassQueue, StackedInference
 from service.telemetry import Metrics
+from service.turns import Turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +29,7 @@ class ComputeQueue:
 
     def __init__(self, settings: ComputeSettings, threads: int, metrics: Metrics) -> None:
         self._max_waiting, self._waiting = settings.max_waiting, 0
+        self._counting = threading.Lock()
         self._executor = ThreadPoolExecutor(settings.stack_rows, "compute", compute_with, (1,))
         limits = Limits(settings.stack_rows, settings.stack_delay_ms / 1000)
         self._passes = PassQueue(limits, threads, metrics)
@@ -46,20 +49,31 @@ class ComputeQueue:
             raise Busy(f"{self._waiting} computations are waiting", retry_after_s=1)
 
     async def run(self, deadline: Deadline, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result. Raises PeerTimedOut where its turn comes after the deadline: nobody waits any more."""
+        """The function's result.
+
+        Raises PeerTimedOut where its turn, or that of a pass in it, comes after the deadline: nobody waits any more.
+        Cancelled, it has its next pass dropped; until then the function has its thread, and counts.
+        """
+        turn = Turn(deadline)
 
         def in_time() -> R:
-            if deadline.left_s <= 0:
-                raise PeerTimedOut("the deadline passed before the computation's turn came")
-            return function(*args, **kwargs)
+            turn.check()
+            with turn.taken():
+                return function(*args, **kwargs)
 
-        self._waiting += 1
-        self._depth.set(self._waiting)
-        try:
-            with self._seconds.time():
-                return await asyncio.get_running_loop().run_in_executor(self._executor, in_time)
-        finally:
-            self._waiting -= 1
+        with self._seconds.time():
+            computing = self._executor.submit(in_time)
+            self._count(1)
+            computing.add_done_callback(lambda _: self._count(-1))
+            try:
+                return await asyncio.wrap_future(computing)
+            except asyncio.CancelledError:
+                turn.given_up = True
+                raise
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._waiting += change
             self._depth.set(self._waiting)
 
     def close(self) -> None:

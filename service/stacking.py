@@ -20,6 +20,7 @@ from torch import Tensor
 from models.inference import Function, Inference, joined
 from models.threads import aligned_threads, compute_with
 from service.telemetry import Metrics
+from service.turns import Turn, taken_turn
 
 Outputs = tuple[Tensor, ...]
 #: What must agree for passes to be stacked: how they run, the function, shape and type of each input beside the batch.
@@ -38,11 +39,12 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """A pass that waits, since ``at_s`` in monotonic time."""
+    """A pass that waits, since ``at_s`` in monotonic time, for as long as somebody waits for its turn."""
 
     kind: Kind
     inputs: Sequence[Tensor]
     at_s: float
+    turn: Turn | None
     outputs: "Future[Outputs]" = field(default_factory=Future)
 
     @property
@@ -74,10 +76,13 @@ class PassQueue:
             lane.start()
 
     def run(self, inference: Inference, function: Function, inputs: Sequence[Tensor]) -> Outputs:
-        """The outputs of a pass; blocks until they are there. Raises what the function raises."""
+        """The outputs of a pass; blocks until they are there.
+
+        Raises what the function raises, and PeerTimedOut where nobody waits for this thread's turn any more.
+        """
         kind = (inference, function, tuple((x.shape[1:], x.dtype) for x in inputs))
         at_s = time.monotonic()
-        pieces = [_Pass(kind, piece, at_s) for piece in inference.pieces(inputs)]
+        pieces = [_Pass(kind, piece, at_s, taken_turn()) for piece in inference.pieces(inputs)]
         with self._changed:
             if self._closed:
                 raise RuntimeError("the node has stopped computing")
@@ -126,6 +131,7 @@ class PassQueue:
         """What the lane may run: of the first kind that is ready, the first to wait, and others while there is room."""
         if lane != min(self._idle):
             return []
+        self._drop_unwanted()
         by_kind: dict[Kind, list[_Pass]] = {}
         for waiting in self._waiting:
             by_kind.setdefault(waiting.kind, []).append(waiting)
@@ -133,6 +139,14 @@ class PassQueue:
             if self._full(passes) or (lane == 0 and self._ripe(passes)):
                 return _whole_tiles(self._that_fit(passes), kind[0].tile)
         return []
+
+    def _drop_unwanted(self) -> None:
+        """Fail the passes for which nobody waits any more."""
+        for waiting in tuple(self._waiting):
+            if waiting.turn and (refusal := waiting.turn.refusal()):
+                self._waiting.remove(waiting)
+                waiting.outputs.set_exception(refusal)
+                self._changed.notify_all()  # what is left may be nothing, which ends the other lanes
 
     def _ripe(self, passes: list[_Pass]) -> bool:
         """Whether they need not wait for company."""

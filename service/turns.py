@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether anybody still waits for a computation: told on the event loop, asked in the threads that compute."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from service.errors import PeerTimedOut
@@ -26,3 +29,20 @@ class Turn:
         """Raises PeerTimedOut where nobody waits any more."""
         if refusal := self.refusal():
             raise refusal
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """What this thread computes in the block is this turn's."""
+        token = _TAKEN.set(self)
+        try:
+            yield
+        finally:
+            _TAKEN.reset(token)
+
+
+_TAKEN: ContextVar[Turn | None] = ContextVar("turn", default=None)
+
+
+def taken_turn() -> Turn | None:
+    """Whose turn it is in this thread; None where nobody's is."""
+    return _TAKEN.get()

@@ -232,7 +232,7 @@ def test_a_caller_that_goes_away_ends_its_session(line: Line, where: str, monkey
     assert moved == [1, 2080, 0, 0, 1], "one round took place, and there is neither an image nor a failure"
     assert len(line.classify(threshold=NEVER).rounds) == 5, "the edge goes on"
     assert len(line.proxy.posts()) == 5, "nothing more was sent of the session that was given up"
-    assert metric(line.edge, "compute_waiting") == 0
+    until(lambda: metric(line.edge, "compute_waiting") == 0, "the end of what was given up")
 
 
 def test_a_full_queue_is_an_ordinary_problem(line: Line, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
