@@ -21,6 +21,7 @@ from service.errors import BadFrame, PeerFailed
 from service.hop import Call, Deadline, Hop, Reply
 from service.nodes.channel.links import LinkTable
 from service.nodes.channel.metrics import ChannelMetrics
+from service.nodes.channel.tries import Tries
 from service.wire import (
     BER,
     BER_ADAPTER,
@@ -73,6 +74,7 @@ class Relay:
 
     def __init__(self, hop: Hop, links: LinkTable, metrics: ChannelMetrics) -> None:
         self._hop, self._links, self._metrics = hop, links, metrics
+        self._tries = Tries()
 
     async def frame(self, frame: IncomingFrame) -> RelayedAnswer | Response:
         """Relay a frame; a refusal of the cloud's is handed on as it is.
@@ -83,6 +85,7 @@ class Relay:
         link, feedback = self._links.state("forward"), self._links.state("feedback")
         crossover = link.ber if frame.ber is None else frame.ber
         head = frame.head
+        self._tries.note(head, crossover, link.model)
         received = await _transmitted(frame, crossover, link.model)
         flipped_bits = sum(received.flipped_bits)
         self._links.count("forward", 8 * len(frame.payload), flipped_bits)
@@ -95,9 +98,10 @@ class Relay:
         if reply.status != 200:
             return _as_it_is(reply)
         answer, inverted = await self._feed_back(_parsed(reply), frame, feedback)
-        if answer.crossover != crossover:
+        combined = self._combined(answer, head, link.model)
+        if combined != (crossover, link.model):
             # The cloud had combined an earlier try of this frame, before the link changed: its noise is drawn again.
-            received = await _transmitted(frame, answer.crossover, link.model)
+            received = await _transmitted(frame, *combined)
         channel_ms = 1000 * (time.perf_counter() - started) - answer.cloud_ms
         self._metrics.frame_seconds.observe(channel_ms / 1000)
         return RelayedAnswer(
@@ -110,6 +114,11 @@ class Relay:
             feedback_revision=feedback.revision,
             channel_ms=channel_ms,
         )
+
+    def _combined(self, answer: FrameAnswer, head: FrameHead, model: str) -> tuple[float, str]:
+        """p and model of the try that the cloud has combined: this one with ``model``, unless it replays an answer."""
+        first = self._tries.model(head, answer.crossover) if answer.replayed else None
+        return answer.crossover, first or model
 
     async def result(self, session: str, body: bytes, request_id: str, deadline: Deadline) -> Response:
         """Relay a request for the result, which is not subject to feedback errors."""
