@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 #: Installed with --no-deps, so that pyproject.toml does not name them.
 INSTALLED_BESIDE = ("spikingjelly",)
+HOSTS = ("edge", "channel", "cloud")
 
 
 def constraints() -> dict[str, str]:
@@ -27,6 +29,14 @@ def constraints() -> dict[str, str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def services(*files: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The services of compose files by name, as docker-compose reads them."""
+    named = [argument for file in files for argument in ("-f", file)]
+    command = ["docker-compose", *named, "config"]
+    text = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    return dict(re.findall(r"^  (\w+):\n((?:    .*\n)+)", text.partition("services:\n")[2], re.MULTILINE))
 
 
 def test_the_constraints_satisfy_every_requirement() -> None:
@@ -65,7 +75,7 @@ def test_the_context_of_a_build_is_named_file_by_file() -> None:
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
-@pytest.mark.parametrize("host", ["edge", "channel", "cloud"])
+@pytest.mark.parametrize("host", HOSTS)
 def test_a_host_is_not_started_without_its_settings(host: str) -> None:
     command = ["docker-compose", "-f", f"docker/hosts/{host}.yml", "config", "-q"]
     missing = subprocess.run(
@@ -76,13 +86,26 @@ def test_a_host_is_not_started_without_its_settings(host: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+@pytest.mark.parametrize("file", ["docker-compose.yml", *(f"docker/hosts/{role}.yml" for role in HOSTS)])
+def test_every_node_has_so_much_memory_and_room_for_bodies(file: str) -> None:
+    """So that a node that is asked for too much is restarted, and not the machine out of memory."""
+    environment = {"PATH": "/usr/bin:/bin", "TOKENS": "/tokens", "UPSTREAM": "http://192.0.2.2:8002"}
+    nodes = {name: text for name, text in services(file, env=environment).items() if "SPIKELINK_PORT" in text}
+    assert len(nodes) == (4 if file == "docker-compose.yml" else 1)
+    for name, text in nodes.items():
+        assert f"mem_limit: {'2g' if name == 'channel' else '4g'}\n" in text
+        assert re.search(r"tmpfs:\n *- /tmp:size=1g\n", text)
+    larger = services(file, env={**environment, "MODEL_NODE_MEMORY": "9g", "CHANNEL_MEMORY": "9g", "SPOOL_SIZE": "5g"})
+    assert all("mem_limit: 9g\n" in larger[name] and "/tmp:size=5g\n" in larger[name] for name in nodes)
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
 def test_the_overlay_gives_gpus_to_edge_and_cloud() -> None:
-    command = ["docker-compose", "-f", "docker-compose.yml", "-f", "docker/compose.gpu.yml", "config"]
-    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    services = dict(re.findall(r"^  (\w+):\n((?:    .*\n)+)", text.partition("services:\n")[2], re.MULTILINE))
-    assert [name for name, service in services.items() if "driver: nvidia" in service] == ["cloud", "edge"]
-    assert [name for name, service in services.items() if "SPIKELINK_DEVICE: cuda" in service] == ["cloud", "edge"]
-    images = [name for name, service in services.items() if "model-node:cuda" in service]
+    found = services("docker-compose.yml", "docker/compose.gpu.yml")
+    assert [name for name, service in found.items() if "driver: nvidia" in service] == ["cloud", "edge"]
+    assert [name for name, service in found.items() if "SPIKELINK_DEVICE: cuda" in service] == ["cloud", "edge"]
+    assert [name for name, service in found.items() if "mem_limit: 16g" in service] == ["cloud", "edge"]
+    images = [name for name, service in found.items() if "model-node:cuda" in service]
     assert images == ["cloud", "dashboard", "edge"]
 
 
