@@ -95,8 +95,11 @@ def run_bench(request: Request, json_file: Path | None) -> None:
     for what, reason in report.skipped.items():
         output().print(f"\n{what} is left out: {reason}", soft_wrap=True)
     if json_file is not None:
-        with whole_file(json_file) as path:
-            path.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        try:
+            with whole_file(json_file) as path:
+                path.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"{json_file} cannot be written: {error.strerror}") from error
 
 
 def table_of(sheet: Sheet) -> Table:

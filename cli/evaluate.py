@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``spikelink evaluate``: accuracy and bandwidth of a trained profile on CIFAR-100, through the in-process link."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -48,6 +47,7 @@ def evaluate(
     from experiments.data.cifar100 import DataSetMissingError
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
+    from experiments.training.loop import DivergedError
     from models.profiles import PROFILES
     from models.weights import WEIGHTS_FOLDER, WeightsError
 
@@ -62,15 +62,25 @@ def evaluate(
         raise CommandError("--learn belongs to --calibrate, which then chooses the rule's threshold")
     try:
         by_pass = _measured(options, calibrate, learn)
-    except (DataSetMissingError, WeightsError, ValueError) as error:
+    except (DataSetMissingError, WeightsError, DivergedError, ValueError) as error:
         raise CommandError(str(error)) from error
     except KeyboardInterrupt:
         raise CommandError("interrupted: the same command goes on with what is not finished") from None
     evaluation = run.summarise(by_pass, spec.manifest().thresholds, PROFILES[profile].harq)
     _show(evaluation)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(run.as_json(options, evaluation), indent=1) + "\n")
+        write_figures(json_file, run.as_json(options, evaluation))
+
+
+def write_figures(path: Path, figures: dict[str, object]) -> None:
+    """Whole or not at all. Raises CommandError."""
+    from experiments.json_files import write_json
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, figures)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def count_workers(asked: int | None, device: str) -> int:
@@ -102,7 +112,7 @@ def _measured(options: "EvaluationOptions", calibrate: bool, learn: bool) -> "Me
         lesson = Lesson(*options.measuring(), options.data, options.bers, options.seed, options.workers)
         with MeasuringProgress() as progress:
             held_out = learn_rule(lesson, progress)
-        output().print(f"learned rule: {held_out:.4f} nats on images that it has not learned from")
+        output().print(f"learned rule: {held_out:.4f} nats on the images that chose its epoch")
     without = run.left_out(options, calibrate)
     for name, reason in without.items():
         if PART in options.spec.manifest().parts or SYSTEMS[name].stop is not StopRule.OUTLOOK:

@@ -68,7 +68,8 @@ def resume_sweep(prefix: str, store_url: str | None, place: Place) -> None:
 
     async def run() -> KeptSweep:
         async with opened(store_url) as store:
-            begun = Record.from_bytes((await find(store, prefix)).content)
+            found = await find(store, prefix)
+            begun = Record.from_bytes(found.content, found.id)
             return await _measure(begun.spec, store, place, begun)
 
     _show(_finished(run()))

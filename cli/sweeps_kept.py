@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cli.failures import CommandError
+from cli.failures import CommandError, complain
 from experiments.sweeps.record import Record
 from experiments.sweeps.spec import SpecError
 from experiments.sweeps.stored import read_tally
@@ -65,13 +65,21 @@ async def find(store: SweepStore, prefix: str) -> StoredSweep:
 
 
 async def _kept(store: SweepStore, stored: StoredSweep) -> KeptSweep:
-    return KeptSweep(stored, await read_tally(Record.from_bytes(stored.content), store))
+    return KeptSweep(stored, await read_tally(Record.from_bytes(stored.content, stored.id), store))
 
 
 def all_tallies(url: str | None) -> list[KeptSweep]:
+    """Those that this version can read; each other takes a line on stderr."""
+
     async def read() -> list[KeptSweep]:
+        found = []
         async with opened(url) as store:
-            return [await _kept(store, stored) for stored in await store.sweeps()]
+            for stored in await store.sweeps():
+                try:
+                    found.append(await _kept(store, stored))
+                except SpecError as error:
+                    complain(f"left out: {error}")
+        return found
 
     return answered(read())
 

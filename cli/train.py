@@ -43,6 +43,7 @@ JOINT_BACKBONE_FACTOR: Final = 0.1
 #: Options that not every stage knows.
 ONLY_FOR: Final = {
     "--start": {Stage.BACKBONE, Stage.CODEC},
+    "--compile": {Stage.BACKBONE},
     "--sizes": {Stage.BACKBONE},
     "--cutmix": {Stage.BACKBONE, Stage.CODEC, Stage.JOINT, Stage.SIMNET},
     "--distil": {Stage.CODEC},
@@ -179,7 +180,7 @@ def train(
     if start is not None and not start.is_dir():
         raise CommandError(f"there is no folder {start} to start from")
     given = StageOptions(sizes, cutmix, min_t, max_ber, high_ber_share, keep_norm, distil)
-    _refuse_strangers(stage, start, epochs, given)
+    _refuse_strangers(stage, {"--start": start, "--compile": compiled}, epochs, given)
     if keep_norm and start is None:
         raise CommandError("--keep-norm needs --start, whose statistics are kept")
     options = TrainingOptions(
@@ -195,8 +196,8 @@ def train(
     typer.echo(f"best epoch {run.progress.best_epoch + 1}: score {best:.3f}; written to {options.weights / profile}")
 
 
-def _refuse_strangers(stage: Stage, start: Path | None, epochs: int | None, given: StageOptions) -> None:
-    values = {"--start": start, **{f"--{name.replace('_', '-')}": value for name, value in vars(given).items()}}
+def _refuse_strangers(stage: Stage, others: dict[str, object], epochs: int | None, given: StageOptions) -> None:
+    values = others | {f"--{name.replace('_', '-')}": value for name, value in vars(given).items()}
     for option, value in values.items():
         if value is not None and stage not in ONLY_FOR[option]:
             raise CommandError(f"{option} belongs to stage {' and '.join(sorted(ONLY_FOR[option]))}, not to {stage}")

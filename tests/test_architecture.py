@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "cli": ("channel", "models", "service", "client", "experiments"),
 }
 #: Third parties that channel/ may import, by module; every other module of it gets by with numpy.
-CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}, "channel.sionna_bridge": {"torch", "sionna"}}
+CHANNEL_MAY_USE = {"channel.ldpc": {"torch", "sionna"}}
 #: What runs without torch.
 LIGHT = (
     "service.wire", "client", "cli.app", "cli.sweeps_kept", "service.nodes.channel.app", "service.nodes.dashboard.app",

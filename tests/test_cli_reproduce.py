@@ -2,6 +2,7 @@
 """``spikelink reproduce`` and ``evaluate`` as a user meets them when something is missing."""
 
 import importlib.util
+import json
 import shutil
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from toy import toy_images
 
 from cli.app import main
-from cli.evaluate import parse_bers
+from cli.evaluate import parse_bers, write_figures
+from cli.failures import CommandError
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -43,6 +45,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (("--data", "EMPTY"), "get it by 'spikelink data fetch'"),
         (("--bers", "0.1,0.2"), "--bers needs 0"),
         (("--bers", "0,0.6"), "a BER lies in 0..0.5"),
+        (("--bers", "0,0.05"), "the figures need one of the BERs 0.1, 0.2, 0.3"),
         (("--profile", "resnet51"), "there is no profile 'resnet51'"),
     ],
 )
@@ -75,6 +78,26 @@ def test_a_worker_that_cannot_load_says_why_in_one_line(
     damaged.write_bytes(damaged.read_bytes()[:-1])
     arguments = ("--data", tmp_path, "--runs", tmp_path / "runs", "--weights", weights, "--workers", 2)
     assert "head.safetensors" in failure(capfd, "evaluate", *arguments)
+
+
+@pytest.mark.parametrize("option", [(), ("--sample-only",)])
+def test_weights_without_thresholds_are_told_how_to_get_them(
+    capsys: pytest.CaptureFixture[str], toy_folder: Path, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    """As they are after each training."""
+    shutil.copytree(toy_folder, tmp_path / "weights")
+    path = tmp_path / "weights" / "resnet18" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "thresholds": {}}))
+    places = ("--docs", tmp_path, "--runs", tmp_path, "--weights", tmp_path / "weights", "--data", tmp_path)
+    line = failure(capsys, "reproduce", *places, *option)
+    assert line.startswith("spikelink: no default threshold of snn-sc-harq")
+    assert line.endswith("spikelink evaluate --split validation --calibrate")
+
+
+def test_a_file_that_cannot_be_written_takes_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CommandError, match="cannot be written: File exists"):
+        write_figures(tmp_path / "file" / "figures.json", {})
 
 
 def test_bers_are_measured_once_and_in_order() -> None:

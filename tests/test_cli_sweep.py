@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``spikelink sweep`` as a user types it: run, killed and resumed, looked at, exported; its failures take one line."""
 
+import asyncio
 import csv
 import io
 import json
@@ -20,6 +21,7 @@ from toy_cifar import write_toy_test_set
 from typer.testing import CliRunner, Result
 
 from cli.app import main
+from cli.sweeps_kept import opened
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
 from models.link import Request
@@ -179,6 +181,24 @@ def test_failures_take_one_line(bench: Bench, tmp_path: Path, arguments: tuple[s
     for name, value in defaults.items():
         given += [] if name in given else [name, value]
     assert_one_line(spikelink(*given), says)
+
+
+def test_a_sweep_of_another_version_is_left_out_of_the_list(bench: Bench) -> None:
+    """Neither what cannot be read, nor what reads well under another id, hides the others."""
+    shutil.copy(bench.folder / "whole.sqlite3", bench.folder / "older.sqlite3")
+
+    async def add() -> None:
+        async with opened(bench.kept("older")[1]) as store:
+            (known,) = await store.sweeps()
+            await store.put_sweep("e" * 64, b"{}")
+            await store.put_sweep("f" * 64, known.content)
+
+    asyncio.run(add())
+    done = spikelink("list", *bench.kept("older"))
+    assert (done.exit_code, done.stdout.count("rates")) == (0, 1)
+    left_out = "spikelink: left out: sweep {} is of another version of SpikeLink\n"
+    assert done.stderr == "".join(left_out.format(12 * letter) for letter in "ef")
+    assert_one_line(spikelink("status", "e", *bench.kept("older")), "sweep eeeeeeeeeeee is of another version")
 
 
 def test_an_ambiguous_id_asks_for_more(bench: Bench) -> None:

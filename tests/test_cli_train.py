@@ -128,6 +128,7 @@ def test_codec_and_simnet_can_be_trained_on_fresh_images(calls: list[Call]) -> N
             ["train", "cnn-1bit", "--cutmix", "0"],
             "--cutmix belongs to stage backbone and codec and joint and simnet",
         ),
+        (["train", "codec", "--no-compile"], "--compile belongs to stage backbone, not to codec"),
         (["train", "simnet", "--distil", "1"], "--distil belongs to stage codec, not to simnet"),
         (["train", "joint", "--max-ber", "0.4"], "--max-ber belongs to stage codec, not to joint"),
         (["train", "joint", "--keep-norm"], "--keep-norm belongs to stage codec, not to joint"),

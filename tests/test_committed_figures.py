@@ -6,16 +6,22 @@ The tolerance is stated, with its reason, in experiments/reproduction/sample.py.
 
 import json
 import os
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from measurements import Heard
 
+from experiments.ablations.page import write_page as write_ablations
 from experiments.data import cifar100
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.units import UnitStore
-from experiments.figures.page import write_page
+from experiments.figures.draw import draw_profile
+from experiments.figures.page import write_page as write_results
+from experiments.figures.results import SECTIONS
 from experiments.reproduction.sample import TEST_IMAGES, Sampler, differences, made_up_images
 from models.weights import available_profiles, read_manifest
 
@@ -74,7 +80,7 @@ def test_real_images_give_the_committed_figures(profile: str, tmp_path: Path) ->
 def test_all_committed_results_are_of_the_shipped_weights(profile: str) -> None:
     """Every JSON that names weights, and the default thresholds, which are not in the weights' hash."""
     named = [path for path in (*RESULTS.glob("*.json"), *RESULTS.glob("*/*.json")) if "weights_sha256" in read(path)]
-    of_profile = [path for path in named if profile in (path.parent.name, path.name.rpartition("-")[0])]
+    of_profile = [path for path in named if profile in (path.parent.name, read(path).get("profile"))]
     assert RESULTS / f"{profile}-test.json" in of_profile
     manifest = read_manifest(profile)
     for path in of_profile:
@@ -87,9 +93,30 @@ def test_all_committed_results_are_of_the_shipped_weights(profile: str) -> None:
         assert defaults == manifest.thresholds, "made with other thresholds"
 
 
-def test_the_page_is_what_the_committed_json_gives(tmp_path: Path) -> None:
-    if not sorted(RESULTS.glob("*/provenance.json")):
-        assert not (ROOT / "docs" / "results.md").exists(), "a page without its JSON"
-        return
+@pytest.mark.parametrize(("write", "name"), [(write_results, "results.md"), (write_ablations, "ablations.md")])
+def test_the_pages_are_what_the_committed_json_gives(
+    write: Callable[[Path], object], name: str, tmp_path: Path
+) -> None:
     (tmp_path / "results").symlink_to(RESULTS)
-    assert write_page(tmp_path).read_text() == (ROOT / "docs" / "results.md").read_text()
+    write(tmp_path)
+    assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_figures_are_drawn_from_the_committed_json(profile: str, tmp_path: Path) -> None:
+    """To a hundredth of a point of the page, which is what processors may differ by."""
+    for section in SECTIONS:
+        shutil.copy(RESULTS / profile / f"{section}.json", tmp_path)
+    for drawn in draw_profile(tmp_path):
+        (shapes, places), (kept_shapes, kept_places) = (
+            taken_apart(folder / f"{drawn.name}.svg") for folder in (tmp_path, RESULTS / profile)
+        )
+        assert shapes == kept_shapes, f"{drawn.name}: spikelink reproduce --figures-only"
+        assert places == pytest.approx(kept_places, abs=0.01), f"{drawn.name}: spikelink reproduce --figures-only"
+
+
+def taken_apart(path: Path) -> tuple[list[str], list[float]]:
+    """A drawing's text without its numbers, and these; ids of clip paths are hashes of places."""
+    text = re.sub(r"#?\b[pm][0-9a-f]{10}\b", "", path.read_text())
+    number = r"-?\d+\.\d+"
+    return re.split(number, text), [float(found) for found in re.findall(number, text)]

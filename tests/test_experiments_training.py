@@ -180,4 +180,6 @@ def test_spearman_is_the_correlation_of_ranks() -> None:
     scipy = pytest.importorskip("scipy.stats")
     x_N, y_N = torch.randn(200), torch.randn(200)
     assert spearman(x_N, x_N.exp()) == pytest.approx(1.0)
-    assert spearman(x_N, y_N) == pytest.approx(float(scipy.spearmanr(x_N, y_N).statistic))
+    for some_N in (y_N, y_N.round()):  # the second with ties
+        assert spearman(x_N, some_N) == pytest.approx(float(scipy.spearmanr(x_N, some_N).statistic))
+    assert spearman(torch.ones_like(x_N), y_N) == 0.0, "not the order in which the rows happen to stand"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must not show in an answer: a dropped cache, a restart, another replica, a race, a store that was away."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from toy import load_link
 
 from models.link import Request
 from models.prediction import most_probable
+from models.receiver import Receiver
 from models.systems import SYSTEMS
 from models.weights import read_manifest
 from service.nodes.cloud.engine import Engine
@@ -210,3 +212,16 @@ def test_a_cloud_starts_without_its_store(toy_folder: Path, redis_server: RedisS
     with running_cloud(toy_folder, redis_server.url) as cloud:
         assert readiness(cloud)[:2] == (200, False)
         assert not cloud.send(Sender(toy_folder).frame(1)).durable
+
+
+def test_a_stopped_cloud_lets_its_networks_go(toy_folder: Path, tmp_path: Path) -> None:
+    """A process that starts several nodes, one after the other, holds the networks of one."""
+
+    def receivers() -> int:
+        gc.collect()
+        return sum(type(each) is Receiver for each in gc.get_objects())
+
+    before = receivers()
+    with running_cloud(toy_folder, f"sqlite://{tmp_path}/sessions.sqlite3"):
+        assert receivers() == before + 1
+    assert receivers() == before

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 
 from experiments.ablations.wording import ALL
+from experiments.evaluation.machine import Record
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.rules import Rule, at_point, by_threshold
 from experiments.evaluation.thresholds import threshold_for_share
 from experiments.reproduction.gaps import interpolated
-from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import Resampler, Values, interval
 
 MARGIN_RULE: Final = "snn-sc-margin-harq"

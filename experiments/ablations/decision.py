@@ -27,6 +27,7 @@ from experiments.ablations.inputs import ESTIMATE, MARGIN, NEED_PRIOR, K, P, T, 
 from experiments.ablations.scorer import CHANGE, NET, SCORES
 from experiments.ablations.wording import ALL
 from experiments.data import cifar100
+from experiments.evaluation.machine import Record, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Floats, Outcomes
 from experiments.evaluation.parts import Spec
@@ -34,7 +35,6 @@ from experiments.evaluation.passes import PROBABILITY
 from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, harq_rules, payload_bits
 from experiments.evaluation.units import UnitStore
 from experiments.reproduction.decisions import area
-from experiments.reproduction.provenance import Record, machine
 from experiments.reproduction.resampling import Resampler, Values
 from experiments.training.outlook import Fitting
 from models.codecs import SNN_SC

@@ -50,7 +50,7 @@ def priors(spec: Spec, images: LabelledImages, folder: Path) -> Priors:
     """K of the images, from ``folder`` where it was computed before. Raises WeightsError."""
     manifest = spec.manifest()
     stem = "-".join((manifest.parts["edge"].sha256[:12], manifest.parts["prior"].sha256[:12], fingerprint(images)[:12]))
-    path = folder / f"prior-{stem}-{spec.dtype}.npy"
+    path = folder / f"prior-{stem}-{spec.dtype}-{spec.device}-{spec.torch}.npy"
     if not path.is_file():
         computed_NK = _extracted(spec, images)
         with whole_file(path) as partial, partial.open("wb") as file:

@@ -13,7 +13,7 @@ import torch
 from experiments.bench.items import BER, SYSTEM
 from experiments.bench.plan import Options
 from experiments.bench.report import Machine, Setting
-from experiments.reproduction.provenance import processor
+from experiments.evaluation.machine import processor
 from service.wire import NodeInfo
 
 

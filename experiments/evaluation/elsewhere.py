@@ -26,5 +26,5 @@ def measured_elsewhere(spec: Spec, runs: Path) -> tuple[Spec, UnitStore, dict[st
         kind = "cpu" if record["device"] == "cpu" else "cuda"
         named = replace(spec, device=kind, torch=str(record["versions"]["torch"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} says of no machine that measured: {error}") from error
+        raise ValueError(f"{runs} was not measured to its end with 'spikelink reproduce --measure-only'") from error
     return named, replace(units_of(runs), read_only=True), record

@@ -21,7 +21,7 @@ from experiments.evaluation.outcomes import Bools, Floats, Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import frames_of, pass_of, sender_of
 from experiments.evaluation.units import UnitStore
-from experiments.training.export import Destination, export_parts
+from experiments.training.export import Destination, export_parts, round_as_stored
 from experiments.training.outlook import Fitting, fit, loss, rows_of
 from models.frames import HarqParameters
 from models.networks.outlook import Outlook, outlook, seen
@@ -79,9 +79,9 @@ def _seen(outcomes: Outcomes, pass_name: str, harq: HarqParameters) -> torch.Ten
 
 
 def learn_rule(lesson: Lesson, listener: Listener) -> float:
-    """Fit the network and write it into the profile's weights -> its loss on images that it has not learned from.
+    """Fit the network and write it into the profile's weights -> its loss on the images that chose its epoch.
 
-    Raises DataSetMissingError, WeightsError, and ValueError where a read-only store lacks units.
+    Raises DataSetMissingError, WeightsError, DivergedError, and ValueError where a read-only store lacks units.
     """
     spec, pass_name = lesson.spec, pass_of(SYSTEMS["snn-sc-learned-harq"])
     images = cifar100.load(lesson.data, "validation").by_id()
@@ -98,6 +98,7 @@ def learn_rule(lesson: Lesson, listener: Listener) -> float:
     with one_thread():
         others = rows_of(of(choosing_N))
         network = fit(rows_of(of(~choosing_N)), others, fitting)
+        round_as_stored(network)
         with torch.inference_mode():
             held_out = float(loss(network, others))
     entry = {

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 
 from experiments.data import cifar100
 from experiments.evaluation.elsewhere import measured_elsewhere, units_of
 from experiments.evaluation.learned_rule import with_learned_scores
+from experiments.evaluation.machine import Record, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
@@ -53,6 +53,12 @@ class EvaluationOptions:
         if self.elsewhere is None:
             return self.spec, units_of(self.runs)
         return measured_elsewhere(self.spec, self.elsewhere)[:2]
+
+    def machine(self) -> Record:
+        """Of the machine that measures. Raises ValueError."""
+        if self.elsewhere is None:
+            return machine(self.spec.device)
+        return measured_elsewhere(self.spec, self.elsewhere)[2]
 
 
 @dataclass(frozen=True)
@@ -169,8 +175,8 @@ def calibrate(options: EvaluationOptions, without: Collection[str], by_pass: Mea
     return refused
 
 
-def as_json(options: EvaluationOptions, evaluation: Evaluation) -> dict[str, JsonValue]:
-    """The evaluation with all that is needed to repeat it."""
+def as_json(options: EvaluationOptions, evaluation: Evaluation) -> Record:
+    """The evaluation with all that is needed to repeat it. Raises ValueError."""
     return {
         "profile": options.spec.profile,
         "weights_sha256": options.spec.manifest().weights_sha256,
@@ -178,6 +184,7 @@ def as_json(options: EvaluationOptions, evaluation: Evaluation) -> dict[str, Jso
         "images": evaluation.points[0].images,
         "seed": options.seed,
         "dtype": options.spec.dtype,
+        **options.machine(),
         "backbone_accuracy": evaluation.backbone_accuracy,
         "points": [{**asdict(point), "share_by_t": list(point.share_by_t)} for point in evaluation.points],
         "simnet_cells": [dict(cell) for cell in evaluation.cells],

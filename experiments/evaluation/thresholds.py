@@ -69,9 +69,9 @@ def price_per_bit(rule: Rule, measured: Measured) -> float:
 
 
 def threshold_for_share(rule: Rule, measured: Measured, share: float) -> float:
-    """The largest theta whose mean bandwidth over the BERs stays below ``share`` of the way between its ends.
+    """The theta whose mean bandwidth over the BERs comes nearest to ``share`` of the way between its ends.
 
-    Four decimals, because an estimate of similarity may not vary by more than some hundredths.
+    To four decimals: an estimate of similarity may not vary by more than some hundredths.
     """
     target = rule.bits_S[0] + share * (rule.bits_S[-1] - rule.bits_S[0])
     low, high = -1.0, 1.0

@@ -7,7 +7,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.paper import draw_settings
+from experiments.figures.paper import draw_control, draw_settings
 from experiments.figures.results import Results, Row, where
 from experiments.figures.style import ACCURACY, BANDWIDTH_KBIT, BER, INK, Look, legend_below, look_of, panels
 
@@ -70,6 +70,8 @@ def baselines(results: Results) -> Figure:
     for some, value in zip(axes, ("accuracy", "bandwidth"), strict=True):
         for name in ("multi-rate", *results.harq_systems, *results.baselines):
             draw_settings(some, results, name, value)
+        for name in results.harq_systems:
+            draw_control(some, results, value, name)
         some.set(xlabel=BER, ylabel=ACCURACY if value == "accuracy" else BANDWIDTH_KBIT)
         some.set_ylim(bottom=0)
     legend_below(figure, axes, columns=2)

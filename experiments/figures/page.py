@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """``docs/results.md`` from the JSON: tables generated, prose fixed, verdicts computed."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from experiments.figures.beyond import SCORE_RULES
 from experiments.figures.claims import claims
 from experiments.figures.markdown import page_template, table
 from experiments.figures.results import Results, Row, load_results, one, profiles_in, where
 from experiments.figures.style import look_of
+from experiments.figures.summary import summary
 from experiments.figures.targets import accuracy_with_interval, bracket, signed, targets
+
+#: Of the passes, the one whose decoder takes most of the time.
+_LDPC_PASS: Final = "snn-sc-ldpc"
 
 
 def write_page(docs: Path) -> Path:
@@ -24,17 +30,26 @@ def _section(results: Results) -> dict[str, object]:
     return {
         "results": results,
         "passes": results.provenance["passes"],
-        "hours": sum(_cells(some) / some["images_per_second"] for some in results.provenance["passes"]) / 3600,
+        "hours": _hours(results.provenance["passes"]),
+        "hours_without_ldpc": _hours([some for some in results.provenance["passes"] if some["name"] != _LDPC_PASS]),
+        "summary": summary(results),
         "claims": claims(results),
         "targets": targets(results),
         "fig4": _fig4(results),
         "rates": _rates(results),
         "table1": [_gaps(results, name) for name in results.thresholds],
+        "control": _control(results),
         "baselines": _baselines(results),
         "auc": _auc(results),
         "knowledge": _knowledge(results),
         "energy": _energy(results),
     }
+
+
+def _hours(passes: Sequence[Row]) -> float:
+    """Of one process."""
+    seconds = sum(_cells(some) / float(some["images_per_second"]) for some in passes)
+    return seconds / 3600
 
 
 def _cells(some: Row) -> int:
@@ -67,7 +82,22 @@ def _rates(results: Results) -> str:
         said = setting if theta is None else f"{setting}, theta {theta:g}"
         cells = {row["ber"]: f"{accuracy_with_interval(row)} / {_plain(row['bandwidth_bits'])}" for row in points}
         rows.append([look_of(name).label, said, *(cells.get(ber, "") for ber in results.bers)])
+    backbone = results.rates["backbone"]
+    bypass = f"{accuracy_with_interval(backbone)} / {_plain(backbone['bandwidth_bits'])}"
+    rows.append(["bypass", "feature as it is, no errors", *(bypass for _ in results.bers)])
     return table(["system", "setting", *(f"{ber:g}" for ber in results.bers)], rows)
+
+
+def _control(results: Results) -> str:
+    """The control policy, a row a system and threshold whose bandwidth it spends."""
+    rows = []
+    for name, setting in dict.fromkeys((row["for"], row["setting"]) for row in results.points("control")):
+        points = where(results.points("control", setting), **{"for": name})
+        cells = {row["ber"]: f"{row['accuracy']:.2f} % / {_plain(row['bandwidth_bits'])}" for row in points}
+        found = where(results.gaps["cells"], system=name, setting=setting)
+        gaps = {row["ber"]: f"{signed(row['gap_control'])} {bracket(row['interval_control'])}" for row in found}
+        rows.append([look_of(name).label, setting, *(f"{cells[ber]}; {gaps[ber]}" for ber in results.bers)])
+    return table(["as much as", "setting", *(f"{ber:g}" for ber in results.bers)], rows)
 
 
 def _gaps(results: Results, name: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ from experiments.figures.style import (
     BANDWIDTH_KBIT,
     BER,
     BER_COLOURS,
-    FIXED,
     LINES,
+    greys,
     legend_below,
     line_with_band,
     look_of,
@@ -49,10 +49,13 @@ def fig4(results: Results) -> Figure:
 
 
 def _others(axes: Axes, results: Results, ber: float, colour: str) -> None:
-    """The control policy at the bandwidths of the paper's system, and the 1-bit CNN, in the colour of their BER."""
+    """The control policy at the bandwidths of the paper's system, and the 1-bit CNN, in the colour of their BER.
+
+    On the axis of the panel: as if they sent K, too.
+    """
     control = where(results.points("control"), ber=ber, **{"for": PAPER_SYSTEM})
     for name, rows, line in (("control", control, ""), ("cnn-1bit", where(results.points("cnn-1bit"), ber=ber), "--")):
-        look, x = look_of(name), [row["bandwidth_bits"] / 1000 for row in rows]
+        look, x = look_of(name), [(row["bandwidth_bits"] + PRIOR_BITS) / 1000 for row in rows]
         label = f"{look.label}, BER {ber:g}"
         values = [row["accuracy"] for row in rows]
         if rows:
@@ -74,7 +77,7 @@ def fig5(results: Results) -> Figure:
             some = axes[row * len(systems) + column]
             _fixed(some, results, value)
             _thresholds(some, results, name, value)
-            _control(some, results.points("control", "default"), value, name)
+            draw_control(some, results, value, name)
             limits = some.get_ylim()
             for baseline in results.baselines:
                 draw_settings(some, results, baseline, value)
@@ -89,7 +92,7 @@ def fig5(results: Results) -> Figure:
 
 def _fixed(axes: Axes, results: Results, value: str) -> None:
     settings = dict.fromkeys(row["setting"] for row in results.points("multi-rate"))
-    for colour, setting in zip(FIXED, settings, strict=False):
+    for colour, setting in zip(greys(len(settings)), settings, strict=True):
         line = {"color": colour, "linewidth": 1.0, "label": f"Multi-rate, {setting}"}
         _plot(axes, results.points("multi-rate", setting), value, line)
 
@@ -115,9 +118,10 @@ def draw_settings(axes: Axes, results: Results, name: str, value: str) -> None:
             _plot(axes, rows, value, line | {"label": f"{look.label}, {setting}"})
 
 
-def _control(axes: Axes, rows: list[Row], value: str, system: str) -> None:
+def draw_control(axes: Axes, results: Results, value: str, system: str) -> None:
+    """The control policy at the bandwidth of a system at its default threshold."""
     look = look_of("control")
-    mine = where(rows, **{"for": system})
+    mine = where(results.points("control", "default"), **{"for": system})
     values = [row["accuracy"] if value == "accuracy" else row["bandwidth_bits"] / 1000 for row in mine]
     bers, label = [row["ber"] for row in mine], f"{look.label}, at the default"
     axes.plot(bers, values, color=look.colour, marker=look.marker, linestyle="", label=label)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,7 +22,6 @@ BER: Final = "bit error rate"
 #: Settings from the smallest bandwidth to the largest; the default is drawn apart.
 LINES: Final = {"low": ":", "middle": "--", "high": "-", "default": "-."}
 INK: Final = "#333333"
-FIXED: Final = ("#c8c8c8", "#a8a8a8", "#888888", "#686868", "#404040")
 BER_COLOURS: Final = ("#0072B2", "#E69F00", "#D55E00", "#CC79A7")
 
 
@@ -75,6 +75,11 @@ _RC: Final[Any] = {
 def look_of(system: str) -> Look:
     """A system without a look of its own is drawn in grey under its name."""
     return LOOKS.get(system, Look(system, "#888888", "."))
+
+
+def greys(count: int) -> list[str]:
+    """From light to dark, one a fixed rate."""
+    return [f"#{level:02x}{level:02x}{level:02x}" for level in np.linspace(0xC8, 0x40, count).round().astype(int)]
 
 
 def styled() -> Any:

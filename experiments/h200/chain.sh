@@ -16,8 +16,8 @@
 #   collect again VARIANT DIR   there: codec, SimNet, and what was measured, each as far as there is one
 #   join again DIR          here: what was collected, into WEIGHTS and DIR/measured
 # IMAGES=N rehearses: so many images of each split, one epoch a stage. SIZES, CODEC_EPOCHS, JOINT_EPOCHS, SIMNET_EPOCHS,
-# FREE_EPOCHS, CNN_EPOCHS and AGAIN_EPOCHS fit the stages to the time there is; unless given they are those of the shipped
-# weights. VARIANTS are label and distilled; DEVICE and WORKERS are measure's.
+# FREE_EPOCHS, CNN_EPOCHS and AGAIN_EPOCHS fit the stages to the time there is. VARIANTS are label and distilled; DEVICE and
+# WORKERS are measure's. What the shipped weights came of, stage by stage, is in their manifest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.machine import Record
 from experiments.evaluation.parts import Spec
 from experiments.reproduction.material import DEFAULT, Material
-from experiments.reproduction.provenance import Record
 from experiments.reproduction.rates import share_correct
 from experiments.reproduction.resampling import interval
 from models.inference import Inference, inference_device
@@ -52,7 +52,7 @@ def first_backbone(
         return FirstBackbone(direct_N, {part: manifest.parts[part].sha256 for part in _PARTS})
     named = joint.get("start")
     wanted = {part: str(named.get(part)) for part in _PARTS} if isinstance(named, dict) else {}
-    if _kept(PROFILES[spec.profile].backbone_owner, start) == wanted:
+    if wanted and _kept(PROFILES[spec.profile].backbone_owner, start) == wanted:
         return FirstBackbone(_correct(spec, start, test), wanted)
     if before is not None and (before["sha256"], before["images"]) == (wanted, len(test)):
         packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from experiments.evaluation.machine import Record
 from experiments.evaluation.outcomes import Bools, Floats, Outcomes
 from experiments.evaluation.passes import PROBABILITY
 from experiments.reproduction.material import Material
-from experiments.reproduction.provenance import Record
 from models.systems import StopRule
 
 _TABLE_BINS: Final = 20

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.machine import Record
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import MULTI_RATE, Trial
 from experiments.reproduction.material import DEFAULT, Material
 from experiments.reproduction.operations import Counts, OperationCounter, Operations
-from experiments.reproduction.provenance import Record
 from models.codecs import CNN_1BIT, SNN_SC, SNN_SC_LDPC, Steps
 from models.codecs.snn_sc_ldpc import SNN_STEPS
 from models.profiles import Profile

@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from channel.bits import PRIOR_BITS, STEP_BITS
+from experiments.evaluation.machine import Record
 from experiments.evaluation.rules import Trial
 from experiments.reproduction.control import control
 from experiments.reproduction.material import SETTINGS, Material
-from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import Values, interval
 
 PAPER_AXIS: Final = "paper"

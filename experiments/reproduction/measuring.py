@@ -10,13 +10,14 @@ from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.elsewhere import MEASURED_ON, measured_elsewhere, units_of
 from experiments.evaluation.learned_rule import with_learned_scores
+from experiments.evaluation.machine import Record, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import pass_of
 from experiments.evaluation.units import UnitStore
 from experiments.json_files import write_json
-from experiments.reproduction.provenance import Passed, Record, machine
+from experiments.reproduction.provenance import Passed
 from models.codecs import SNN_SC
 from models.systems import SYSTEMS, StopRule
 from models.weights import lacks
@@ -113,7 +114,7 @@ def measure_only(options: Options, listener: Listener) -> Path:
     Raises DataSetMissingError, WeightsError.
     """
     passes = Passes(options, listener)
-    write_json(options.runs / MEASURED_ON, passes.machine)
     passes.all()
     passes.baselines()
+    write_json(options.runs / MEASURED_ON, passes.machine)
     return options.runs

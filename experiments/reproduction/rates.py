@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.evaluation.machine import Record
 from experiments.evaluation.rules import MULTI_RATE, Trial, at_point, by_threshold
 from experiments.evaluation.thresholds import threshold_for_share
 from experiments.reproduction.control import control
 from experiments.reproduction.material import DEFAULT, LABEL_ORACLE, SETTINGS, Material
-from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import interval
-from models.systems import SYSTEMS
+from models.systems import SYSTEMS, first_frame
 
 CONTROL: Final = "control"
 #: Mean bandwidths over the BERs at which a trade-off curve has its points.
@@ -47,7 +47,7 @@ def rates(material: Material) -> Record:
         for ber, trial in control(material, name, setting).items()
     ]
     direct_N = next(iter(material.test.values())).direct_correct_N
-    return {"points": points, "trade_off": _trade_off(material), "backbone": share_correct(material, direct_N)}
+    return {"points": points, "trade_off": _trade_off(material), "backbone": _backbone(material, direct_N)}
 
 
 def _point(material: Material, trial: Trial, key: Record, ber: float) -> Record:
@@ -92,6 +92,12 @@ def _curve(name: str, ber: float, trials: list[Trial]) -> Record:
         "bandwidth_bits": [trial.bandwidth_bits for trial in trials],
         "accuracy": [trial.accuracy for trial in trials],
     }
+
+
+def _backbone(material: Material, correct_N: NDArray[np.bool_]) -> Record:
+    """Without a link, and the bits that it would take to send the feature as it is."""
+    bits = first_frame(SYSTEMS["bypass"], material.profile.harq).bits
+    return share_correct(material, correct_N) | {"bandwidth_bits": bits}
 
 
 def share_correct(material: Material, correct_N: NDArray[np.bool_]) -> Record:

@@ -7,15 +7,17 @@ from typing import Final
 
 from experiments.data import cifar100
 from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.machine import Record
 from experiments.evaluation.measure import Listener
+from experiments.evaluation.parts import Spec
 from experiments.json_files import write_json
 from experiments.reproduction import backbone
 from experiments.reproduction.decisions import decisions
 from experiments.reproduction.energy import COUNTED_IMAGES, energy
 from experiments.reproduction.gaps import gaps
-from experiments.reproduction.material import Material
+from experiments.reproduction.material import SHOWN_BERS, Material
 from experiments.reproduction.measuring import Options, Passes
-from experiments.reproduction.provenance import Record, provenance
+from experiments.reproduction.provenance import provenance
 from experiments.reproduction.rates import rates
 from experiments.reproduction.sample import sample
 from experiments.reproduction.similarity import similarity
@@ -30,17 +32,14 @@ SAMPLE: Final = "sample"
 def reproduce(options: Options, listener: Listener) -> Path:
     """Everything, resumably -> the folder with the JSON.
 
-    Raises DataSetMissingError, and WeightsError where the profile is not trained or its default thresholds are missing.
+    Raises DataSetMissingError, WeightsError where the profile is not trained or its default thresholds are missing, and
+    ValueError where the BERs leave nothing to draw or a read-only store lacks units.
     """
-    manifest, profile = options.spec.manifest(), PROFILES[options.spec.profile]
-    drawn = {name: system for name, system in SYSTEMS.items() if system.codec is SNN_SC}
-    missing = [name for name, system in drawn.items() if lacks(system, manifest) == (A_THRESHOLD,)]
-    if missing:
-        raise WeightsError(
-            f"no default threshold of {', '.join(sorted(missing))}: spikelink evaluate --split validation --calibrate"
-        )
-    passes = Passes(options, listener)
-    material = Material(profile, *passes.all(), manifest.thresholds, passes.baselines())
+    _check_thresholds(options.spec)
+    if not set(options.bers) & set(SHOWN_BERS):
+        raise ValueError(f"the figures need one of the BERs {', '.join(f'{ber:g}' for ber in SHOWN_BERS)}")
+    passes, thresholds = Passes(options, listener), options.spec.manifest().thresholds
+    material = Material(PROFILES[options.spec.profile], *passes.all(), thresholds, passes.baselines())
     sections = _sections(options, material, passes.test)
     _write(options.folder, sections | {"provenance": provenance(options.spec, passes.done, passes.machine)})
     write_sample(options, listener)
@@ -50,11 +49,23 @@ def reproduce(options: Options, listener: Listener) -> Path:
 def write_sample(options: Options, listener: Listener) -> Path:
     """The small sample alone; its test images are units of the large measurement, where that has run.
 
-    Raises WeightsError, DataSetMissingError.
+    Raises WeightsError as ``reproduce``, DataSetMissingError.
     """
+    _check_thresholds(options.spec)
     figures = sample(options.spec, options.store, cifar100.load(options.data, "test"), listener)
     _write(options.folder, {SAMPLE: figures})
     return options.folder / f"{SAMPLE}.json"
+
+
+def _check_thresholds(spec: Spec) -> None:
+    """Raises WeightsError where a system of the figures lacks its default threshold alone."""
+    manifest = spec.manifest()
+    drawn = {name: system for name, system in SYSTEMS.items() if system.codec is SNN_SC}
+    missing = [name for name, system in drawn.items() if lacks(system, manifest) == (A_THRESHOLD,)]
+    if missing:
+        raise WeightsError(
+            f"no default threshold of {', '.join(sorted(missing))}: spikelink evaluate --split validation --calibrate"
+        )
 
 
 def _sections(options: Options, material: Material, test: LabelledImages) -> dict[str, Record]:

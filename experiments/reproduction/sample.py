@@ -21,12 +21,12 @@ from torch.nn.functional import interpolate
 
 from experiments.data.cifar100 import LabelledImages
 from experiments.evaluation.learned_rule import with_learned_scores
+from experiments.evaluation.machine import Record
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import by_threshold, harq_rules
 from experiments.evaluation.units import UnitStore
-from experiments.reproduction.provenance import Record
 from models.profiles import PROFILES
 
 BERS: Final = (0.0, 0.1, 0.3)

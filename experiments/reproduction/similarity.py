@@ -10,10 +10,10 @@ import warnings
 import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 
+from experiments.evaluation.machine import Record
 from experiments.evaluation.outcomes import Floats, Outcomes
 from experiments.evaluation.passes import SHUFFLED, TRUTH
 from experiments.reproduction.material import Material
-from experiments.reproduction.provenance import Record
 from experiments.reproduction.resampling import Values, interval
 from models.systems import StopRule
 

@@ -114,12 +114,16 @@ class Record(BaseModel):
         return self.model_dump_json(exclude_none=False).encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "Record":
-        """Raises SpecError where another version wrote it."""
+    def from_bytes(cls, content: bytes, sweep: str) -> "Record":
+        """The record that a store keeps under an id. Raises SpecError where another version wrote it."""
         try:
-            return cls.model_validate_json(content)
+            record = cls.model_validate_json(content)
         except ValidationError:
-            raise SpecError("the store holds a sweep of another version of SpikeLink") from None
+            record = None
+        # Where it can be read and its id is another, this version would look for units of other names.
+        if record is None or record.id != sweep:
+            raise SpecError(f"sweep {sweep[:12]} is of another version of SpikeLink")
+        return record
 
 
 def _hash(content: object) -> str:

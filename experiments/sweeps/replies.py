@@ -32,7 +32,10 @@ def answers_of(reply: BatchClassification, task: Task, blocks: Sequence[int]) ->
 
 def _check(entry: Classification, task: Task) -> None:
     point = task.point
-    if (entry.seed, entry.ber, entry.system) != (task.seed, point.ber, point.system):
+    if (entry.seed, entry.system) != (task.seed, point.system):
+        met = f"seed {entry.seed} and system {entry.system}"
+        raise EngineError(f"block {entry.block} met {met} instead of {task.seed} and {point.system}")
+    if entry.ber != point.ber:
         raise EngineError(f"block {entry.block} met BER {entry.ber:g} instead of {point.ber:g}: {_RESET}")
     frame: Frame = first_frame(SYSTEMS[point.system], PROFILES[task.profile].harq, point.t)
     for heard in entry.rounds:

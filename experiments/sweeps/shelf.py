@@ -87,19 +87,11 @@ class Shelf:
         """A sweep that another version wrote is left out of every list, and named once in the log."""
         if stored.id in self._unreadable:
             return None
-        record = _record_of(stored)
-        if record is None:
+        try:
+            record = Record.from_bytes(stored.content, stored.id)
+        except SpecError as error:
             self._unreadable.add(stored.id)
-            _log.warning("sweep %s is left out: another version of SpikeLink wrote it", stored.id[:12])
+            _log.warning("left out: %s", error)
             return None
         kept = self._kept[stored.id] = Kept(await asyncio.to_thread(Reader, record))
         return kept
-
-
-def _record_of(stored: StoredSweep) -> Record | None:
-    """None where another version wrote it."""
-    try:
-        record = Record.from_bytes(stored.content)
-    except SpecError:
-        return None
-    return record if record.id == stored.id else None

@@ -38,8 +38,7 @@ _ALL_BUT: Final[Names] = {
 }
 #: What goes when another stage is trained anew.
 _BUILT_ON: Final[Names] = {
-    "codec": {"parts": ("prior", "similarity", "outlook"), "provenance": ("simnet", "outlook", "thresholds")},
-    "simnet": {"parts": (), "provenance": ("thresholds",)},
+    "codec": {"parts": ("prior", "similarity", "outlook"), "provenance": ("simnet", "outlook")},
 }
 
 
@@ -65,8 +64,9 @@ def export_best(run: Run, parts: Mapping[str, nn.Module], to: Destination, facts
 def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping[str, object]) -> None:
     """Write networks: one file a part, matrices and kernels as float16, the rest as float32; and the manifest.
 
-    The networks are rounded as stored. What later stages had built on the old weights leaves the manifest, thresholds
-    included; it stays where the weights are the same as before. ``entry`` says how the stage came about.
+    The networks are rounded as stored. What later stages had built on the old weights leaves the manifest, and with it
+    the thresholds of the systems that use either; it stays where the weights are the same as before. ``entry`` says how
+    the stage came about.
     """
     target = to.folder / to.profile
     target.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def export_parts(parts: Mapping[str, nn.Module], to: Destination, entry: Mapping
     written: dict[str, object] = {
         name: _write(part, target / f"{name}.safetensors", to.weight_bits) for name, part in parts.items()
     }
-    if any(manifest["parts"].get(name) != entry for name, entry in written.items()):
+    if any(manifest["parts"].get(name) != part for name, part in written.items()):
         manifest = _without_later(manifest, to.stage, written.keys())
     manifest["parts"].update(written)
     manifest["provenance"][to.stage] = dict(entry)
@@ -104,13 +104,19 @@ def adopt_backbone(folder: Path, profile: Profile) -> None:
     write_manifest(target, adopted)
 
 
-def _write(part: nn.Module, path: Path, weight_bits: int) -> dict[str, JsonValue]:
+def round_as_stored(part: nn.Module, weight_bits: int = FLOAT16_BITS) -> dict[str, Tensor]:
+    """Give a network the values that its file will have -> those, as stored."""
     stored = {
         key: (_rounded(value, weight_bits).half() if value.ndim > 1 else value.float()).cpu().contiguous()
         for key, value in part.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
     part.load_state_dict({key: value.float() for key, value in stored.items()}, strict=False)
+    return stored
+
+
+def _write(part: nn.Module, path: Path, weight_bits: int) -> dict[str, JsonValue]:
+    stored = round_as_stored(part, weight_bits)
     with whole_file(path) as partial:
         save_file(stored, partial)
         partial.chmod(0o644)
@@ -126,8 +132,8 @@ def _rounded(value: Tensor, bits: int) -> Tensor:
     return torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
 
 
-def _without_later(manifest: dict[str, Any], stage: str, parts: Set[str]) -> dict[str, Any]:
-    """The manifest without what was built on the old weights of a stage; on other codecs, thresholds are."""
+def _without_later(manifest: dict[str, Any], stage: str, written: Set[str]) -> dict[str, Any]:
+    """The manifest without what was built on the old weights of a stage, of which ``written`` are the parts."""
 
     def stays(kind: str, name: str) -> bool:
         if stage in _ALL_BUT:
@@ -138,10 +144,13 @@ def _without_later(manifest: dict[str, Any], stage: str, parts: Set[str]) -> dic
         kind: {name: value for name, value in manifest[kind].items() if stays(kind, name)}
         for kind in ("parts", "provenance")
     }
-    if stage in _ALL_BUT or stage in _BUILT_ON:
+    if stage in _ALL_BUT:
         return {**manifest, **kept, "thresholds": {}}
-    users = {name for name, system in SYSTEMS.items() if parts & {*edge_parts(system), *cloud_parts(system)}}
+    changed = written | (manifest["parts"].keys() - kept["parts"].keys())
+    users = {name for name, system in SYSTEMS.items() if changed & {*edge_parts(system), *cloud_parts(system)}}
     thresholds = {name: theta for name, theta in manifest["thresholds"].items() if name not in users}
+    if not thresholds:
+        kept["provenance"].pop("thresholds", None)
     return {**manifest, **kept, "thresholds": thresholds}
 
 

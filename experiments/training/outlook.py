@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from experiments.training.loop import DivergedError
 from models.networks.outlook import HIDDEN, Outlook
 
 
@@ -81,7 +82,10 @@ def predict(network: Outlook, x_XF: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def fit(rows: Rows, others: Rows, fitting: Fitting) -> Outlook:
-    """Train on ``rows``; ``others``, of other images, say which epoch counts. Order and start follow from the seed."""
+    """Train on ``rows``; ``others``, of other images, say which epoch counts. Order and start follow from the seed.
+
+    Raises DivergedError where no epoch has a loss that is a number.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitting.seed)
         network = Outlook(rows.x_RF.shape[1], fitting.hidden)
@@ -98,5 +102,7 @@ def fit(rows: Rows, others: Rows, fitting: Fitting) -> Outlook:
             found = float(loss(network, others))
         if found < best:
             best, kept = found, copy.deepcopy(network.state_dict())
+    if not math.isfinite(best):
+        raise DivergedError("no epoch of the learned rule has a loss that is a number")
     network.load_state_dict(kept)
     return network

@@ -87,6 +87,12 @@ class SimNetStage:
 
 
 def spearman(x_N: Tensor, y_N: Tensor) -> float:
-    """Rank correlation; ties, which continuous scores hardly have, are ranked in order."""
-    ranks = torch.stack([values.argsort().argsort().double() for values in (x_N, y_N)])
-    return float(torch.corrcoef(ranks)[0, 1])
+    """Rank correlation, ties at the mean of their ranks; 0 where one does not vary, and so tells nothing."""
+    ranks = torch.stack([_ranks(values_N) for values_N in (x_N, y_N)])
+    return float(torch.corrcoef(ranks)[0, 1].nan_to_num())
+
+
+def _ranks(values_N: Tensor) -> Tensor:
+    ordered_N = values_N.contiguous().sort().values
+    before_N, until_N = (torch.searchsorted(ordered_N, values_N, right=right) for right in (False, True))
+    return (before_N + until_N).double() / 2

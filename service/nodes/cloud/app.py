@@ -88,6 +88,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
         yield
         queue.close()
         await store.close()
+        engines.clear()  # FastAPI's caches keep the routes as long as the process lives, and the routes keep these
 
     token = settings.bearer()
     app = build_app(

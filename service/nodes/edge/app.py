@@ -119,6 +119,7 @@ def create_edge(settings: EdgeSettings) -> FastAPI:
         uploads.close()
         queue.close()
         await hop.close()
+        transmitters.clear()  # FastAPI's caches keep the routes as long as the process lives, and the routes keep these
 
     app = build_app(
         state,
