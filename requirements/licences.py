@@ -35,8 +35,8 @@ the ISC License (`service/nodes/dashboard/page/vendor/d3.LICENSE`), sample image
 
 What is installed beside it, pinned in `requirements/constraints.txt`, with the licence that each distribution states,
 as an SPDX expression. `make licences` renews this page. `tests/test_supply_chain.py` fails where a pinned distribution
-is not here or has a licence that is not among those agreed to; MPL-2.0, the one with conditions on changed files,
-occurs in tools for development alone.
+is not here or has a licence that is not among those agreed to. MPL-2.0, the one with conditions on changed files,
+occurs in tools for development and in certifi, which comes with the extra `ray`; neither is changed or shipped.
 
 | distribution | version | licence |
 |---|---|---|
