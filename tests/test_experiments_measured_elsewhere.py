@@ -83,7 +83,7 @@ def test_what_is_missing_is_not_computed_in_its_place(
     where = ["--data", str(data), "--weights", str(weights), "--bers", "0,0.2"]
     shown = [*where, "--docs", str(tmp_path / "docs"), "--measured"]
     assert "measure them there first" in refused("reproduce", "--images", "4", "--seeds", "3", *shown, str(there))
-    assert "says of no machine that measured" in refused("reproduce", "--images", "4", *shown, str(tmp_path))
+    assert "was not measured to its end" in refused("reproduce", "--images", "4", *shown, str(tmp_path))
     assert "one of" in refused("reproduce", "--measure-only", *shown, str(there))
     # Four images of the six that thresholds are chosen on.
     chosen = ["evaluate", "--split", "validation", "--calibrate", *where, "--measured", str(there)]

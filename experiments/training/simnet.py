@@ -93,6 +93,7 @@ def spearman(x_N: Tensor, y_N: Tensor) -> float:
 
 
 def _ranks(values_N: Tensor) -> Tensor:
-    ordered_N = values_N.contiguous().sort().values
+    values_N = values_N.contiguous()
+    ordered_N = values_N.sort().values
     before_N, until_N = (torch.searchsorted(ordered_N, values_N, right=right) for right in (False, True))
     return (before_N + until_N).double() / 2
