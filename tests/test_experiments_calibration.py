@@ -113,10 +113,13 @@ def test_what_is_shown_is_the_link(
     blocks = tuple(noise_block(name) for name in images.ids())
     for point, ber in zip(shown, BERS, strict=True):
         traces = load_link(weights).run(images.images_NCHW, Request(system, ber, 0, blocks, theta))
-        assert point["bandwidth_bits"] == pytest.approx(np.mean([trace.bandwidth_bits for trace in traces]), abs=1e-5)
-        assert point["mean_rounds"] == pytest.approx(np.mean([len(trace.rounds) for trace in traces]))
+        to_the_digit = {"rel": 0, "abs": 1e-5}
+        assert point["bandwidth_bits"] == pytest.approx(
+            np.mean([trace.bandwidth_bits for trace in traces]), **to_the_digit
+        )
+        assert point["mean_rounds"] == pytest.approx(np.mean([len(trace.rounds) for trace in traces]), **to_the_digit)
         right = [trace.class_index == label for trace, label in zip(traces, images.labels_N, strict=True)]
-        assert point["accuracy"] == 100 * np.mean(right)
+        assert point["accuracy"] == pytest.approx(100 * np.mean(right), **to_the_digit)
     assert shown[1]["mean_rounds"] > 1, "nothing is compared where all stop at once"
 
 
