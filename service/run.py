@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI
 
-from service.bounds import TimeBounds, bounded_protocol
+from service.bounds import TimeBounds
+from service.connections import bounded_protocol
 from service.settings import (
     ROLES,
     ChannelSettings,

@@ -13,7 +13,7 @@ import pytest
 from four_nodes import ROLES, Nodes, four_nodes, routes
 from nodes import NOWHERE, problem, serving, until
 
-from service.bounds import bounded_protocol
+from service.connections import bounded_protocol
 from service.nodes.channel.app import create_channel
 from service.settings import ChannelSettings
 
