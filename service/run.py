@@ -84,7 +84,7 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=bounded_protocol(settings.receive_s),
+        http=bounded_protocol(settings.receive_s, app.state.node.refused),
         log_config=None,
         access_log=False,  # the guard has one, with the request's id
         proxy_headers=False,  # a caller's address is the connection's own, whatever it says

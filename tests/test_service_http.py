@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP as its standard has it, at every node alike: methods, paths that are none, bytes that are no request."""
 
-import json
 import logging
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 from four_nodes import ROLES, Nodes, four_nodes, routes
-from nodes import NOWHERE, problem, serving, until
-
-from service.connections import bounded_protocol
-from service.nodes.channel.app import create_channel
-from service.settings import ChannelSettings
+from nodes import metric, problem, until
+from raw_http import connection, everything, last_problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 #: Not in the OpenAPI documents.
@@ -93,20 +87,7 @@ def test_a_file_of_the_page_has_one_name(nodes: Nodes, path: str) -> None:
         assert everything(connected).startswith(b"HTTP/1.1 404 ")
 
 
-@contextmanager
-def connection(node: httpx2.Client) -> Iterator[socket.socket]:
-    with socket.create_connection((node.base_url.host, node.base_url.port or 80), timeout=60) as connected:
-        yield connected
-
-
-def everything(connected: socket.socket) -> bytes:
-    """What arrives until the other side closes."""
-    received = b""
-    while chunk := connected.recv(65536):
-        received += chunk
-    return received
-
-
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
     "sent",
     [
@@ -118,21 +99,12 @@ def everything(connected: socket.socket) -> bytes:
     ],
     ids=["method", "path", "bytes", "length", "tls"],
 )
-def test_what_is_no_request_is_answered_with_a_problem(sent: bytes) -> None:
-    app = create_channel(ChannelSettings(upstream=NOWHERE))
-    with serving(app, http=bounded_protocol(60.0)) as node, connection(node) as connected:
+def test_what_is_no_request_is_answered_with_a_problem(nodes: Nodes, role: str, sent: bytes) -> None:
+    refused = metric(nodes[role], "refused_requests_total", status="400")
+    with connection(nodes[role]) as connected:
         connected.sendall(sent)
-        head, _, body = everything(connected).partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines)
-    assert status == "HTTP/1.1 400 Bad Request"
-    assert headers["Content-Type"] == "application/problem+json"
-    assert (headers["Connection"], int(headers["Content-Length"])) == ("close", len(body))
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    found = json.loads(body)
-    assert (found["status"], found["request_id"]) == (400, headers["X-Request-ID"])
-    assert found["title"]
-    assert found["detail"]
+        last_problem(everything(connected), 400)
+    assert metric(nodes[role], "refused_requests_total", status="400") == refused + 1
 
 
 @pytest.mark.parametrize(
