@@ -1,11 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What aiohttp takes for a reply though it is none: bodies that neither go on nor end."""
+"""What aiohttp takes for a reply though it is none: heads that no node could hand on, bodies that never end."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import aiohttp
+
+from service.errors import PeerFailed
+
+#: What a reply that is handed on keeps of its headers; the rest belongs to the hop.
+HANDED_ON: Final = ("Content-Type", "Retry-After", "Cache-Control")
+#: What ends an exchange and has been given a meaning: RFC 9110, section 15. Above it, uvicorn has no status line.
+_STATUSES: Final = range(200, 600)
+_MOST_CHARACTERS: Final = 200
+
+
+def refuse_odd_heads(response: aiohttp.ClientResponse) -> None:
+    """Raises PeerFailed where a head could not be handed on: by its status, or a header that is no short, plain text.
+
+    aiohttp takes any three digits, and any bytes of a header for UTF-8.
+    """
+    if response.status not in _STATUSES:
+        raise PeerFailed(f"{response.url.origin()} answers {response.status}, which is no final status")
+    for name in HANDED_ON:
+        value = response.headers.get(name, "")
+        if not (value.isascii() and value.isprintable() and len(value) <= _MOST_CHARACTERS):
+            raise PeerFailed(f"{response.url.origin()} answers with a {name} that no node sends: {value!a:.50}")
 
 
 @contextmanager
