@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What bounds a connection to a node before there is a request: heads that take too long, or too much, end it.
+"""What bounds a connection to a node around its requests: heads that take too long, or too much, and replies not taken.
 
-uvicorn waits for a head for as long as a client likes, and reads one of any size. What comes no further is answered
-with a problem, logged and counted here.
+uvicorn waits for a head for as long as a client likes, reads one of any size, and waits until all that it has to say is
+taken. What comes no further is answered with a problem, logged and counted here.
 """
 
 import asyncio
@@ -26,15 +26,17 @@ _log = logging.getLogger("spikelink")
 
 
 class _BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with a limit on how long a head may take, and on how long it may be.
+    """uvicorn's HTTP/1.1 with limits: on a head's time and size, and on the time that a client leaves replies unread.
 
-    Time runs from the connection on, later from the first byte after a response: what is silent then is idle, and
-    uvicorn's keep-alive has its own time for it.
+    A head's time runs from the connection on, later from the first byte after a response: what is silent then is idle,
+    and uvicorn's keep-alive has its own time for it. A reply's runs while the transport asks to send no more, for as
+    long as it does, and from when a connection is closed that has still something to say.
     """
 
-    head_s: float
+    patience_s: float
     refused: Counter
     _due: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
     #: Since the last that was of a body, or ended a head.
     _head_bytes = 0
 
@@ -71,8 +73,27 @@ class _BoundedProtocol(HttpToolsProtocol):
         """In the place of uvicorn's answer to what its parser cannot read."""
         self._refuse(NoRequest("what arrived is no HTTP/1.1 request"))
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._forget_reader()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._expect_reader()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()
+        self._forget_reader()
         super().connection_lost(exc)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -82,14 +103,35 @@ class _BoundedProtocol(HttpToolsProtocol):
         request_id = uuid4().hex
         self.refused.labels(str(refusal.status)).inc()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            client = self.client[0] if self.client else "unknown"
-            _log.info("request", extra={"status": refusal.status, "client": client})
+            _log.info("request", extra={"status": refusal.status, "client": self._address()})
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_answer(refusal, request_id))
+        self._close()
+
+    def _close(self) -> None:
+        """The transport closes once all is sent; until then it waits."""
         self.transport.close()
+        self._expect_reader()
 
     def _expect_head(self) -> None:
-        self._due = self.loop.call_later(self.head_s, self.transport.close)
+        self._due = self.loop.call_later(self.patience_s, self._close)
+
+    def _expect_reader(self) -> None:
+        if self._untaken is None:
+            self._untaken = self.loop.call_later(self.patience_s, self._give_up_reader)
+
+    def _give_up_reader(self) -> None:
+        """To the application it is a caller that has left."""
+        _log.info("a client took no reply", extra={"client": self._address()})
+        self.transport.abort()
+
+    def _forget_reader(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else "unknown"
 
     def _rest(self) -> None:
         if self._due is not None:
@@ -108,10 +150,10 @@ def _answer(refusal: Refusal, request_id: str) -> bytes:
 
 
 def bounded_protocol(receive_s: float, refused_requests: Counter) -> type[HttpToolsProtocol]:
-    """uvicorn's HTTP/1.1, with a limit of seconds on each head; what it refuses is counted."""
+    """uvicorn's HTTP/1.1, with a limit of seconds on each head and on each reply; what it refuses is counted."""
 
     class BoundedProtocol(_BoundedProtocol):
-        head_s = receive_s
+        patience_s = receive_s
         refused = refused_requests
 
     return BoundedProtocol

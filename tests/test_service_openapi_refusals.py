@@ -13,9 +13,10 @@ import pytest
 from edge_line import IMAGE
 from fastapi import FastAPI
 from four_nodes import ROLES
-from nodes import NOWHERE, serving_node
+from nodes import NOWHERE, serving
 
 from cli.nodes import make_desk
+from service.bounds import TimeBounds
 from service.nodes.channel.app import create_channel
 from service.nodes.cloud.app import create_cloud
 from service.nodes.dashboard.app import create_dashboard
@@ -92,7 +93,7 @@ def served(role: str, weights: Path, folder: Path, guard: dict[str, str], receiv
         peers = {peer: NOWHERE for peer in ROLES if peer != "dashboard"}
         settings = DashboardSettings.model_validate({**own, **peers})
         app = create_dashboard(settings, make_desk(settings))
-    with serving_node(app, receive_s) as http:
+    with serving(TimeBounds(app, receive_s)) as http:
         if "token" in guard:
             http.headers["Authorization"] = f"Bearer {guard['token']}"
         yield Served(http, app)
