@@ -16,12 +16,15 @@ from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.browsers import DEFAULT_HEADERS
-from service.errors import MEDIA_TYPE, HeadTooLarge, NoRequest, Refusal, document_of
+from service.errors import MEDIA_TYPE, Busy, HeadTooLarge, NoRequest, Refusal, document_of
 from service.wire import REQUEST_ID
 
 #: A head ends within so many bytes, and so does all else that is no body: trailers and what a chunk says beside its
 #: length. The parser puts each field together anew with every piece that arrives: that takes the square of its length.
 MOST_HEAD_BYTES: Final = 65536
+#: Requests that may wait on a connection for the answer to an earlier one (pipelining). uvicorn reads on after each
+#: answer, however many wait: of small requests, thousands with every piece that arrives.
+MOST_WAITING: Final = 16
 _log = logging.getLogger("spikelink")
 
 
@@ -59,6 +62,9 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._rest()
         self._head_bytes = 0
+        if len(self.pipeline) >= MOST_WAITING:
+            self._refuse(Busy(f"{MOST_WAITING} requests wait on this connection"))
+            raise ConnectionAbortedError("or the parser would go on with what is left of the piece")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

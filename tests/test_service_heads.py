@@ -11,7 +11,7 @@ from four_nodes import ROLES, Nodes, four_nodes
 from nodes import metric
 from raw_http import answer_of, connection, everything, last_problem
 
-from service.connections import MOST_HEAD_BYTES
+from service.connections import MOST_HEAD_BYTES, MOST_WAITING
 
 START = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 ENDED = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -93,6 +93,17 @@ def test_each_head_of_a_connection_has_as_much(nodes: Nodes) -> None:
             assert next_status(connected) == 401
         connected.sendall(head_of(MOST_HEAD_BYTES + 1)[:MOST_HEAD_BYTES])
         last_problem(everything(connected), 431)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_few_requests_wait_on_a_connection(nodes: Nodes, role: str) -> None:
+    """All at once: the first is begun, of the rest so many wait, and one more ends the connection."""
+    one = START + b"\r\n"
+    with connection(nodes[role]) as connected:
+        connected.sendall(one * (1 + MOST_WAITING))
+        assert [next_status(connected) for _ in range(1 + MOST_WAITING)] == [200] * (1 + MOST_WAITING)
+        connected.sendall(one * (2 + MOST_WAITING))
+        assert str(MOST_WAITING) in last_problem(everything(connected), 429).detail
 
 
 def next_status(connected: socket.socket) -> int:
