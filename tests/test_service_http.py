@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import httpx2
@@ -16,6 +17,17 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 UNLISTED = {"/docs": {"GET"}, "/openapi.json": {"GET", "HEAD"}}
 UNRESOLVED = ("/..", "/.", "/vendor/..", "//elsewhere.example/..", "/./main.js", "/vendor/../main.js")
 ABSENT = ("/v1/absent", "/absent", "/v1", "/v1/", "//", "//elsewhere.example", "/%00", "/%2e%2e/%2e%2e")
+
+#: Who takes a body, where, and of which type.
+BODIES = (
+    ("edge", "/v1/classify", "image/png"),
+    ("edge", "/v1/classify/batch", "multipart/form-data; boundary=b"),
+    ("channel", "/v1/frames", "application/octet-stream"),
+    ("channel", f"/v1/sessions/{'0' * 32}/result", "application/json"),
+    ("cloud", "/v1/frames", "application/octet-stream"),
+    ("dashboard", "/v1/classify", "image/png"),
+    ("dashboard", "/v1/reset", "application/json"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +119,7 @@ def test_what_is_no_request_is_answered_with_a_problem(nodes: Nodes, role: str, 
     assert metric(nodes[role], "refused_requests_total", status="400") == refused + 1
 
 
-@pytest.mark.parametrize(
-    ("role", "path", "kind"),
-    [
-        ("edge", "/v1/classify", "image/png"),
-        ("edge", "/v1/classify/batch", "multipart/form-data; boundary=b"),
-        ("channel", "/v1/frames", "application/octet-stream"),
-        ("channel", f"/v1/sessions/{'0' * 32}/result", "application/json"),
-        ("cloud", "/v1/frames", "application/octet-stream"),
-        ("dashboard", "/v1/classify", "image/png"),
-        ("dashboard", "/v1/reset", "application/json"),
-    ],
-)
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
 def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_unforeseen_error(
     nodes: Nodes, role: str, path: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -129,3 +130,35 @@ def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_unforeseen_error(
         connected.close()
         until(lambda: any(getattr(line, "path", "") == path for line in tuple(caplog.records)), "the request's line")
     assert [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
+def test_a_body_that_becomes_no_http_is_answered_with_a_problem(
+    nodes: Nodes, role: str, path: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, whoever reads the body; and it is nobody's unforeseen error."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    refused = metric(nodes[role], "refused_requests_total", status="400")
+    with caplog.at_level(logging.INFO), connection(nodes[role]) as connected:
+        connected.sendall(head.encode() + b"5\r\n--b\r\n\r\nnone\r\n")
+        last_problem(everything(connected), 400)
+        until(lambda: any(getattr(line, "path", "") == path for line in tuple(caplog.records)), "the request's line")
+    assert metric(nodes[role], "refused_requests_total", status="400") == refused + 1
+    assert [line.name for line in caplog.records if line.levelno > logging.WARNING] == []
+
+
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
+def test_chunks_above_the_limit_are_refused(nodes: Nodes, role: str, path: str, kind: str) -> None:
+    """A body that does not say beforehand how long it is."""
+    mebibytes = (bytes(2**20) for _ in range(65))  # more than a batch may have
+    begun = b"--b\r\nContent-Disposition: form-data; name=images; filename=a.png\r\n\r\n" if "boundary" in kind else b""
+    problem(nodes[role].post(path, content=chain((begun,), mebibytes), headers={"Content-Type": kind}), 413)
+
+
+def test_a_reply_that_is_under_way_gets_no_other_in_its_middle(nodes: Nodes) -> None:
+    with connection(nodes["dashboard"]) as connected:
+        connected.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = connected.recv(65536)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        connected.sendall(b"none\r\n\r\n")
+        assert b"HTTP/1.1" not in received[1:] + everything(connected)
