@@ -38,6 +38,12 @@ class BadFrame(Refusal):
     status, title = 400, "The frame does not fit its header"
 
 
+class NoRequest(Refusal):
+    """What the parser says of bytes that are no HTTP at all."""
+
+    status, title = 400, "The request cannot be read"
+
+
 class Unreadable(Refusal):
     """What the framework says of a body that is no JSON or no form at all."""
 
@@ -88,6 +94,10 @@ class Busy(Refusal):
     status, title = 429, "The node is at its limit"
 
 
+class HeadTooLarge(Refusal):
+    status, title = 431, "The head of the request is too large"
+
+
 class PeerFailed(Refusal):
     status, title = 502, "The next node failed"
 
@@ -110,9 +120,9 @@ def document(request: Request, status: int, title: str, detail: str, members: Ma
     return _document(request_id, status, title, detail, members)
 
 
-def unreadable_request(request_id: str) -> Problem:
-    """What there is to say of bytes that are no HTTP request."""
-    return _document(request_id, 400, "The request cannot be read", "what arrived is no HTTP/1.1 request", {})
+def document_of(refusal: Refusal, request_id: str) -> Problem:
+    """What there is to say where bytes never became a request."""
+    return _document(request_id, refusal.status, refusal.title, refusal.detail, refusal.members)
 
 
 def _document(request_id: str | None, status: int, title: str, detail: str, members: Mapping[str, object]) -> Problem:

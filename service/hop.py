@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 
+from service.broken_replies import ending_with_its_connection, refuse_odd_heads
 from service.errors import PeerFailed, PeerTimedOut
 from service.wire import DEADLINE_MS, REQUEST_ID
 
@@ -144,7 +145,9 @@ class Hop:
         )
         try:
             async with asyncio.timeout(left_s), request as response:
-                yield response
+                refuse_odd_heads(response)
+                with ending_with_its_connection(response):
+                    yield response
         except aiohttp.ServerTimeoutError:
             raise PeerFailed(f"{self._upstream} cannot be reached: no connection within {_CONNECT_S:g} s") from None
         except TimeoutError:

@@ -33,6 +33,10 @@ class NodeState:
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
 
+    def __post_init__(self) -> None:
+        text = "Requests refused before any route saw them"
+        self.refused = self.metrics.counter("refused_requests", text, "status")
+
 
 class _NodeApp(FastAPI):
     """An application behind the guard, whose OpenAPI knows what the guard answers, and Problem, which is its form."""
@@ -84,7 +88,7 @@ def build_app(
         max_body_size=max_body_bytes,
     )
     app.access = access
-    app.refused = state.metrics.counter("refused_requests", "Requests refused before any route saw them", "status")
+    app.refused = state.refused
     app.state.node = state
     install_errors(app)
     _add_shared_routes(app, state)

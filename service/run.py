@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI
 
-from service.bounds import TimeBounds, bounded_protocol
+from service.bounds import TimeBounds
+from service.connections import bounded_protocol
 from service.settings import (
     ROLES,
     ChannelSettings,
@@ -83,7 +84,7 @@ def run_node(role: str, make_desk: MakeDesk) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=bounded_protocol(settings.receive_s),
+        http=bounded_protocol(settings.receive_s, app.state.node.refused),
         log_config=None,
         access_log=False,  # the guard has one, with the request's id
         proxy_headers=False,  # a caller's address is the connection's own, whatever it says

@@ -58,7 +58,7 @@ class NodeSettings(BaseModel):
     token: SecretStr | None = Field(None, description="bearer token that callers must send and that peers are sent")
     token_file: Path | None = Field(None, description="file that holds the token, instead of the token itself")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level logged")
-    receive_s: float = Field(60.0, gt=0, le=3600, description="time that a request's head and its body have to arrive")
+    receive_s: float = Field(60.0, gt=0, le=3600, description="time for a head, for a body, and to take a reply")
     grace_s: int = Field(20, ge=1, le=600, description="time that accepted requests get to end after SIGTERM")
 
     @model_validator(mode="after")

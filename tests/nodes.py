@@ -34,6 +34,7 @@ from models.systems import SYSTEMS, frame_of_round, last_round
 from models.transmitter import Transmitter
 from models.weights import read_manifest
 from service.bounds import TimeBounds
+from service.connections import bounded_protocol
 from service.nodes.channel.app import create_channel
 from service.nodes.cloud.app import create_cloud
 from service.nodes.dashboard.app import create_dashboard
@@ -96,6 +97,13 @@ def serving(app: FastAPI | TimeBounds, http: "str | type[asyncio.Protocol]" = "h
         server.should_exit = True
         thread.join(PATIENCE_S)
         listener.close()
+
+
+@contextmanager
+def serving_node(app: FastAPI, receive_s: float = PATIENCE_S) -> Iterator[httpx2.Client]:
+    """A node's application with the bounds that its process has (service/run.py)."""
+    with serving(TimeBounds(app, receive_s), bounded_protocol(receive_s, app.state.node.refused)) as client:
+        yield client
 
 
 def stored(url: str, session: str) -> Stored | None:
@@ -245,7 +253,7 @@ def running_cloud(folder: Path, store_url: str, **settings: object) -> Iterator[
     """A cloud on a store, in this process."""
     values = {"weights": folder, "store": store_url, "device": "cpu", **settings}
     app = create_cloud(CloudSettings.model_validate(values))
-    with serving(app) as http:
+    with serving_node(app) as http:
         yield Cloud(http, app, store_url)
 
 
@@ -253,7 +261,7 @@ def running_cloud(folder: Path, store_url: str, **settings: object) -> Iterator[
 def running_channel(upstream: str, **settings: object) -> Iterator[httpx2.Client]:
     """A channel before some cloud, in this process."""
     app = create_channel(ChannelSettings.model_validate({"upstream": upstream, **settings}))
-    with serving(app) as http:
+    with serving_node(app) as http:
         yield http
 
 
@@ -262,7 +270,7 @@ def running_edge(folder: Path, upstream: str, **settings: object) -> Iterator[tu
     """An edge before some channel, in this process."""
     values = {"weights": folder, "upstream": upstream, "device": "cpu", **settings}
     app = create_edge(EdgeSettings.model_validate(values))
-    with serving(app) as http:
+    with serving_node(app) as http:
         yield http, app
 
 
@@ -272,7 +280,7 @@ def running_dashboard(**settings: object) -> Iterator[httpx2.Client]:
     with TemporaryDirectory() as folder:
         named = {"sweep_store": f"sqlite://{folder}/sweeps.sqlite3", **settings}
         values = DashboardSettings.model_validate(named)
-        with serving(create_dashboard(values, make_desk(values))) as http:
+        with serving_node(create_dashboard(values, make_desk(values))) as http:
             yield http
 
 

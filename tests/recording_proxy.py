@@ -42,8 +42,8 @@ class HttpMessage:
 
 
 #: What to do with a POST: hand it on (None), answer it oneself (bytes, or what makes them of the request), break the
-#: connection before or after the next node has seen it, or never answer.
-Fault = bytes | Callable[[HttpMessage], bytes] | Literal["reset", "lose-reply", "hang"] | None
+#: connection before or after the next node has seen it, begin an answer that becomes no HTTP, or never answer.
+Fault = bytes | Callable[[HttpMessage], bytes] | Literal["reset", "lose-reply", "garble", "hang"] | None
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,15 @@ class Exchanged:
 class RecordingProxy:
     """Listens at ``url``, hands on to ``upstream``. ``faults`` are used up by the next POSTs, one each.
 
-    ``on_reply`` is called when a response to a POST has come and has been neither handed back nor lost yet.
+    ``on_reply`` is called when a response to a POST has come and has been neither handed back nor lost yet;
+    ``head_arrived`` has to be set when the head of a garbled one has been read.
     """
 
     upstream: str
     exchanges: list[Exchanged] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     on_reply: Callable[[], None] | None = None
+    head_arrived: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
     def posts(self) -> list[Exchanged]:
@@ -87,9 +89,8 @@ class RecordingProxy:
                 if isinstance(fault, bytes) or callable(fault):
                     writer.write(fault if isinstance(fault, bytes) else fault(request))
                     continue
-                if fault == "hang":
-                    await asyncio.sleep(3600)
-                if fault == "reset":
+                if fault in ("hang", "garble", "reset"):
+                    await self._fail(fault, reader, writer)
                     break
                 onward = onward or await asyncio.open_connection(parts.hostname, parts.port)
                 onward[1].write(request.raw)
@@ -103,6 +104,17 @@ class RecordingProxy:
             if onward:
                 onward[1].close()
             _reset(writer)
+
+    async def _fail(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """All that the other side gets before the connection breaks."""
+        if fault == "hang":
+            await asyncio.sleep(3600)
+        if fault == "garble":
+            self.head_arrived.clear()
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n")
+            await asyncio.to_thread(self.head_arrived.wait, 60)
+            writer.write(b"none\r\n")
+            await reader.read()  # until the other side, which cannot go on, has ended it
 
     def _passes(self, exchange: Exchanged, fault: Fault) -> bool:
         """Tell of a response that has come, and keep it where it is handed back."""

@@ -3,14 +3,13 @@
 
 import asyncio
 import logging
-import socketserver
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx2
 import pytest
+from breaking_peer import BREAKS, breaking_peer, note_heads
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from nodes import problem, running_dashboard, serving, until
@@ -72,6 +71,11 @@ def edge() -> ToldEdge:
 
 
 @pytest.fixture
+def head_arrived(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    return note_heads(monkeypatch)
+
+
+@pytest.fixture
 def http(edge: ToldEdge) -> Iterator[httpx2.Client]:
     with serving(edge.app()) as upstream, running_dashboard(edge=str(upstream.base_url)) as client:
         yield client
@@ -126,42 +130,13 @@ def test_a_stream_that_breaks_off_ends_with_a_problem(http: httpx2.Client, edge:
     assert Problem.model_validate_json(data.removeprefix("data: ")).status == 502
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s\r\n\r\n"
-#: How a reply breaks off of which there should be more: what its head says, and what stands around its body.
-BREAKS = {
-    "counted": (b"Content-Length: 500", b"%s"),
-    "in a chunk": (b"Transfer-Encoding: chunked", b"FF\r\n%s"),
-    "between chunks": (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n"),
-}
-
-
-@contextmanager
-def breaking_edge(how: str, kind: str, body: bytes) -> Iterator[str]:
-    """An edge that closes the connection in the middle of its reply -> its address."""
-    head, around = BREAKS[how]
-    sent = around % ((len(body), body) if around.startswith(b"%x") else body)
-
-    class Breaking(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            while self.rfile.readline().strip():
-                pass
-            self.wfile.write(HEAD % (kind.encode(), head) + sent)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Breaking) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield "http://{}:{}".format(*server.server_address)
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.parametrize("how", BREAKS)
-def test_json_that_breaks_off_is_the_edges_fault(how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_json_that_breaks_off_is_the_edges_fault(
+    how: str, head_arrived: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         caplog.at_level(logging.INFO),
-        breaking_edge(how, "application/json", b'{"label"') as url,
+        breaking_peer(how, "application/json", b'{"label"', head_arrived) as url,
         running_dashboard(edge=url) as client,
     ):
         problem(client.post("/v1/classify"), 502)
@@ -171,10 +146,12 @@ def test_json_that_breaks_off_is_the_edges_fault(how: str, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_events_that_break_off_end_with_a_problem_and_no_half_event(how: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_events_that_break_off_end_with_a_problem_and_no_half_event(
+    how: str, head_arrived: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     with (
         caplog.at_level(logging.INFO),
-        breaking_edge(how, EVENT_STREAM, FIRST + SECOND[:9]) as url,
+        breaking_peer(how, EVENT_STREAM, FIRST + SECOND[:9], head_arrived) as url,
         running_dashboard(edge=url) as client,
     ):
         response = client.post("/v1/classify", headers={"Accept": EVENT_STREAM})

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hop to a host that says nothing: the try ends early, as one that may be repeated, not with the deadline."""
 
+import asyncio
+import gc
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from breaking_peer import BREAKS, breaking_peer, note_heads
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from nodes import serving
@@ -97,3 +101,39 @@ async def test_a_reply_that_points_elsewhere_is_not_followed() -> None:
         assert reached == []
         assert there.get("/itself").status_code == 200
     assert reached == ["itself"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", BREAKS)
+async def test_a_reply_that_breaks_off_has_failed_at_once(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the deadline passes, whether the peer ends the connection or not."""
+    with breaking_peer(how, "application/json", b'{"label"', note_heads(monkeypatch)) as url:
+        hop = Hop(url, None)
+        await hop.open()
+        began_s = time.monotonic()
+        with pytest.raises(PeerFailed, match="broke off its reply"):
+            await hop.post(CALL, Deadline.after(DEADLINE_S))
+        assert time.monotonic() - began_s < DEADLINE_S / 2
+        await hop.close()
+
+
+@pytest.mark.asyncio
+async def test_a_connection_that_is_reset_is_no_error_of_asyncios(caplog: pytest.LogCaptureFixture) -> None:
+    """What watches a connection's end has to take note of how it ended, or that is logged as an error."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for sent in (b"{}", b"{"):
+            await reader.readuntil(b"bits")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + sent)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        hop = Hop("http://{}:{}".format(*server.sockets[0].getsockname()), None)
+        await hop.open()
+        assert (await hop.post(CALL, Deadline.after(DEADLINE_S))).body == b"{}"
+        with pytest.raises(PeerFailed):
+            await hop.post(CALL, Deadline.after(DEADLINE_S))
+        await hop.close()
+    gc.collect()
+    assert caplog.records == []

@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP as its standard has it, at every node alike: methods, paths that are none, bytes that are no request."""
 
-import json
 import logging
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import httpx2
 import pytest
 from four_nodes import ROLES, Nodes, four_nodes, routes
-from nodes import NOWHERE, problem, serving, until
-
-from service.bounds import bounded_protocol
-from service.nodes.channel.app import create_channel
-from service.settings import ChannelSettings
+from nodes import metric, problem, until
+from raw_http import connection, everything, last_problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 #: Not in the OpenAPI documents.
 UNLISTED = {"/docs": {"GET"}, "/openapi.json": {"GET", "HEAD"}}
 UNRESOLVED = ("/..", "/.", "/vendor/..", "//elsewhere.example/..", "/./main.js", "/vendor/../main.js")
 ABSENT = ("/v1/absent", "/absent", "/v1", "/v1/", "//", "//elsewhere.example", "/%00", "/%2e%2e/%2e%2e")
+
+#: Who takes a body, where, and of which type.
+BODIES = (
+    ("edge", "/v1/classify", "image/png"),
+    ("edge", "/v1/classify/batch", "multipart/form-data; boundary=b"),
+    ("channel", "/v1/frames", "application/octet-stream"),
+    ("channel", f"/v1/sessions/{'0' * 32}/result", "application/json"),
+    ("cloud", "/v1/frames", "application/octet-stream"),
+    ("dashboard", "/v1/classify", "image/png"),
+    ("dashboard", "/v1/reset", "application/json"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +99,7 @@ def test_a_file_of_the_page_has_one_name(nodes: Nodes, path: str) -> None:
         assert everything(connected).startswith(b"HTTP/1.1 404 ")
 
 
-@contextmanager
-def connection(node: httpx2.Client) -> Iterator[socket.socket]:
-    with socket.create_connection((node.base_url.host, node.base_url.port or 80), timeout=60) as connected:
-        yield connected
-
-
-def everything(connected: socket.socket) -> bytes:
-    """What arrives until the other side closes."""
-    received = b""
-    while chunk := connected.recv(65536):
-        received += chunk
-    return received
-
-
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(
     "sent",
     [
@@ -118,35 +111,15 @@ def everything(connected: socket.socket) -> bytes:
     ],
     ids=["method", "path", "bytes", "length", "tls"],
 )
-def test_what_is_no_request_is_answered_with_a_problem(sent: bytes) -> None:
-    app = create_channel(ChannelSettings(upstream=NOWHERE))
-    with serving(app, http=bounded_protocol(60.0)) as node, connection(node) as connected:
+def test_what_is_no_request_is_answered_with_a_problem(nodes: Nodes, role: str, sent: bytes) -> None:
+    refused = metric(nodes[role], "refused_requests_total", status="400")
+    with connection(nodes[role]) as connected:
         connected.sendall(sent)
-        head, _, body = everything(connected).partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines)
-    assert status == "HTTP/1.1 400 Bad Request"
-    assert headers["Content-Type"] == "application/problem+json"
-    assert (headers["Connection"], int(headers["Content-Length"])) == ("close", len(body))
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    found = json.loads(body)
-    assert (found["status"], found["request_id"]) == (400, headers["X-Request-ID"])
-    assert found["title"]
-    assert found["detail"]
+        last_problem(everything(connected), 400)
+    assert metric(nodes[role], "refused_requests_total", status="400") == refused + 1
 
 
-@pytest.mark.parametrize(
-    ("role", "path", "kind"),
-    [
-        ("edge", "/v1/classify", "image/png"),
-        ("edge", "/v1/classify/batch", "multipart/form-data; boundary=b"),
-        ("channel", "/v1/frames", "application/octet-stream"),
-        ("channel", f"/v1/sessions/{'0' * 32}/result", "application/json"),
-        ("cloud", "/v1/frames", "application/octet-stream"),
-        ("dashboard", "/v1/classify", "image/png"),
-        ("dashboard", "/v1/reset", "application/json"),
-    ],
-)
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
 def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_unforeseen_error(
     nodes: Nodes, role: str, path: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,3 +130,35 @@ def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_unforeseen_error(
         connected.close()
         until(lambda: any(getattr(line, "path", "") == path for line in tuple(caplog.records)), "the request's line")
     assert [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
+def test_a_body_that_becomes_no_http_is_answered_with_a_problem(
+    nodes: Nodes, role: str, path: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, whoever reads the body; and it is nobody's unforeseen error."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    refused = metric(nodes[role], "refused_requests_total", status="400")
+    with caplog.at_level(logging.INFO), connection(nodes[role]) as connected:
+        connected.sendall(head.encode() + b"5\r\n--b\r\n\r\nnone\r\n")
+        last_problem(everything(connected), 400)
+        until(lambda: any(getattr(line, "path", "") == path for line in tuple(caplog.records)), "the request's line")
+    assert metric(nodes[role], "refused_requests_total", status="400") == refused + 1
+    assert [line.name for line in caplog.records if line.levelno > logging.WARNING] == []
+
+
+@pytest.mark.parametrize(("role", "path", "kind"), BODIES)
+def test_chunks_above_the_limit_are_refused(nodes: Nodes, role: str, path: str, kind: str) -> None:
+    """A body that does not say beforehand how long it is."""
+    mebibytes = (bytes(2**20) for _ in range(65))  # more than a batch may have
+    begun = b"--b\r\nContent-Disposition: form-data; name=images; filename=a.png\r\n\r\n" if "boundary" in kind else b""
+    problem(nodes[role].post(path, content=chain((begun,), mebibytes), headers={"Content-Type": kind}), 413)
+
+
+def test_a_reply_that_is_under_way_gets_no_other_in_its_middle(nodes: Nodes) -> None:
+    with connection(nodes["dashboard"]) as connected:
+        connected.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = connected.recv(65536)
+        assert received.startswith(b"HTTP/1.1 200 ")
+        connected.sendall(b"none\r\n\r\n")
+        assert b"HTTP/1.1" not in received[1:] + everything(connected)

@@ -13,6 +13,7 @@ from typing import Final
 import httpx2
 import pytest
 from nodes import NEVER, PATIENCE_S, png, until
+from raw_http import connection, everything, last_problem
 from toy import toy_images
 
 from cli.processes import Launch, Nodes, Ports, running_nodes
@@ -122,6 +123,16 @@ def test_a_refusal_stands_at_level_info(logged: Logged) -> None:
     refusal = httpx2.post(f"{logged.nodes.urls['edge']}/v1/classify", params={"token": "hush"}, content=IMAGE)
     (record,) = logged.crossed("edge", refusal.json()["request_id"])
     assert (record["level"], record["status"], record["path"]) == ("info", 422, "/v1/classify")
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("sent", "status"), [(b"\x16\x03\x01\x02", 400), (b"GET /" + b"x" * 65531, 431)])
+def test_what_never_became_a_request_stands_there_too(logged: Logged, role: str, sent: bytes, status: int) -> None:
+    with httpx2.Client(base_url=logged.nodes.urls[role]) as node, connection(node) as connected:
+        connected.sendall(sent)
+        name = last_problem(everything(connected), status).request_id
+    (record,) = logged.crossed(role, name or "")
+    assert (record["level"], record["status"], record["client"]) == ("info", status, "127.0.0.1")
 
 
 def test_every_line_is_a_document_of_its_own(logged: Logged) -> None:

@@ -11,13 +11,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.broken_replies import HANDED_ON
 from service.errors import PeerFailed, PeerTimedOut, problem_event
 from service.hop import Call, Deadline, Flow, Hop
 from service.leaving import unless_left
 from service.wire import EVENT_STREAM
 
-#: What a reply keeps of its headers; the rest belongs to the hop.
-_KEPT: Final = ("Content-Type", "Retry-After", "Cache-Control")
 #: What ends an event, as all nodes frame them.
 _EVENT_END: Final = b"\n\n"
 _log = logging.getLogger("spikelink")
@@ -80,6 +79,6 @@ async def _whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _kept(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    kept = [(name, headers[name]) for name in _KEPT if name in headers]
+    kept = [(name, headers[name]) for name in HANDED_ON if name in headers]
     # A proxy that collects a stream before it hands it on would undo it.
     return [(name.lower().encode(), value.encode()) for name, value in (*kept, ("X-Accel-Buffering", "no"))]
