@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cli.app import main
 
 TESTS = Path(__file__).resolve().parent
-RECIPE = ["--epochs", "2", "--batch", "8", "--device", "cpu"]
+RECIPE = ["--batch", "8", "--device", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def where(folder: Path) -> list[str]:
 
 
 def run_whole(stage: str, data: Path, folder: Path, *more: str) -> None:
-    done = CliRunner().invoke(main, ["train", stage, *RECIPE, *where(folder), *more, "--data", str(data)])
+    done = CliRunner().invoke(main, ["train", *stage.split(), *RECIPE, *where(folder), *more, "--data", str(data)])
     assert (done.exit_code, done.stderr) == (0, "")
 
 
@@ -44,7 +44,11 @@ def killed(stage: str, data: Path, folder: Path, moment: tuple[str, int], *more:
     paths = os.pathsep.join((str(TESTS.parent), str(TESTS)))
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, stage, *RECIPE, *where(folder), *more], env=environment, capture_output=True, text=True, check=False
+        [*command, *stage.split(), *RECIPE, *where(folder), *more],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
@@ -62,12 +66,23 @@ def written(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("stage", "minutes", "moments"),
     [
-        ("codec", "0", [("step", 2), ("step", 3)]),
-        ("codec", "0", [("checkpoint", 3), ("checkpoint", 2), ("export", 2)]),
-        ("codec", "60", [("step", 5)]),
-        ("joint", "0", [("step", 5), ("export", 3)]),
+        ("codec --epochs 2", "0", [("step", 2), ("step", 3)]),
+        ("codec --epochs 2", "0", [("checkpoint", 3), ("checkpoint", 2), ("export", 2)]),
+        ("codec --epochs 2", "60", [("step", 5)]),
+        ("codec --epochs 2 --cutmix 0.5 --distil 1", "0", [("step", 5)]),
+        ("joint --epochs 2", "0", [("step", 5), ("export", 3)]),
+        ("simnet --epochs 2", "0", [("step", 5)]),
+        ("backbone --sizes 16:1,24:1", "0", [("step", 5)]),
     ],
-    ids=["inside an epoch", "while writing", "since the last epoch", "over its own start"],
+    ids=[
+        "inside an epoch",
+        "while writing",
+        "since the last epoch",
+        "on fresh images",
+        "over its own start",
+        "SimNet",
+        "after another image size",
+    ],
 )
 def test_killed_and_resumed_equals_undisturbed(
     toy_folder: Path, data: Path, tmp_path: Path, stage: str, minutes: str, moments: list[tuple[str, int]]
