@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import structlog
 from prometheus_client import Counter
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.browsers import DEFAULT_HEADERS
 from service.errors import MEDIA_TYPE, Busy, HeadTooLarge, NoRequest, Refusal, document_of
@@ -40,6 +41,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     refused: Counter
     _due: asyncio.TimerHandle | None = None
     _untaken: asyncio.TimerHandle | None = None
+    #: The request that is answered now; uvicorn's own ``cycle`` is the latest, which may have to wait for it.
+    _answered: RequestResponseCycle | None = None
     #: Since the last that was of a body, or ended a head.
     _head_bytes = 0
 
@@ -79,6 +82,10 @@ class _BoundedProtocol(HttpToolsProtocol):
         """In the place of uvicorn's answer to what its parser cannot read."""
         self._refuse(NoRequest("what arrived is no HTTP/1.1 request"))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._expect_reader()
@@ -110,7 +117,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.refused.labels(str(refusal.status)).inc()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             _log.info("request", extra={"status": refusal.status, "client": self._address()})
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        answered = self._answered
+        if answered is None or answered.response_complete or not answered.response_started:
             self.transport.write(_answer(refusal, request_id))
         self._close()
 

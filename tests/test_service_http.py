@@ -155,10 +155,12 @@ def test_chunks_above_the_limit_are_refused(nodes: Nodes, role: str, path: str, 
     problem(nodes[role].post(path, content=chain((begun,), mebibytes), headers={"Content-Type": kind}), 413)
 
 
-def test_a_reply_that_is_under_way_gets_no_other_in_its_middle(nodes: Nodes) -> None:
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_reply_that_is_under_way_gets_no_other_in_its_middle(nodes: Nodes, waiting: int) -> None:
+    """Nor where another request has come meanwhile, and waits."""
     with connection(nodes["dashboard"]) as connected:
         connected.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = connected.recv(65536)
         assert received.startswith(b"HTTP/1.1 200 ")
-        connected.sendall(b"none\r\n\r\n")
+        connected.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * waiting + b"none\r\n\r\n")
         assert b"HTTP/1.1" not in received[1:] + everything(connected)
