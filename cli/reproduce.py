@@ -38,6 +38,13 @@ def reproduce(
     baseline_seeds: Annotated[
         int | None, typer.Option(min=1, help="Of the seeds, how many the 1-bit CNN meets; all unless given.")
     ] = None,
+    baseline_weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with the same weights and, beside them, baselines' codecs that are not shipped.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes of one thread; all cores, on cuda 1.")] = None,
     runs: RunsPath = RUNS,
@@ -71,8 +78,11 @@ def reproduce(
 
         where = device.resolved()
         spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
-        chosen = (parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results")
-        options = Options(spec, data, *chosen, images, images, ldpc, baseline_seeds, measured)
+        options = Options(
+            spec, data, parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results",
+            images=images, validation_images=images, ldpc=ldpc, baseline_seeds=baseline_seeds, elsewhere=measured,
+            baseline_weights=baseline_weights,
+        )  # fmt: skip
         _measure(options, _work(sample_only, measure_only))
     if not sample_only and not measure_only:
         _draw(docs)

@@ -12,6 +12,7 @@ from toy_cifar import held_out, write_toy_cifar
 from cli.app import main
 from experiments.evaluation import measure
 from experiments.evaluation.elsewhere import MEASURED_ON
+from models.weights import MANIFEST, read_manifest
 
 
 @pytest.fixture
@@ -35,6 +36,15 @@ def provenance(data: Path) -> dict[str, Any]:
     return found
 
 
+def without_baselines(weights: Path, folder: Path) -> Path:
+    shutil.copytree(weights, folder)
+    path = folder / "resnet18" / MANIFEST
+    manifest = json.loads(path.read_text())
+    kept = {part: entry for part, entry in manifest["parts"].items() if not part.startswith(("cnn-1bit", "noise-free"))}
+    path.write_text(json.dumps({**manifest, "parts": kept}))
+    return folder
+
+
 def test_units_of_another_machine_are_drawn_and_none_is_computed(
     data: Path, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,13 +65,30 @@ def test_units_of_another_machine_are_drawn_and_none_is_computed(
         compute(job, *rest)
 
     monkeypatch.setattr(measure._Job, "compute", noted)
-    assert reproduce(data, toy_folder, here, "--measured", str(there)) == 0
+    shipped = without_baselines(toy_folder, tmp_path / "shipped")
+    assert reproduce(data, shipped, here, "--measured", str(there), "--baseline-weights", str(toy_folder)) == 0
     assert len(computed) == 2, "the small sample's two sets alone are this machine's"
     found = provenance(data)
     assert {name: found[name] for name in record} == record
+    assert found["weights_sha256"] == read_manifest("resnet18", shipped).weights_sha256
+    noise_free = {f"noise-free-{part}" for part in ("encoder", "reconstructor", "converter")}
+    assert set(found["not_shipped"]) == {"cnn-1bit-encoder", "cnn-1bit-decoder", *noise_free}
     assert [(some["name"], some["split"]) for some in found["passes"]] == [
         ("snn-sc", "validation"), ("snn-sc", "test"), ("cnn-1bit", "test"),
     ]  # fmt: skip
+
+
+def test_baselines_of_other_weights_are_refused(
+    data: Path, toy_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their figures would stand beside those of a codec that they were not measured with."""
+    other = shutil.copytree(toy_folder, tmp_path / "other")
+    path = other / "resnet18" / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["parts"]["encoder"]["sha256"] = 64 * "0"
+    path.write_text(json.dumps(manifest))
+    assert reproduce(data, toy_folder, tmp_path / "runs", "--baseline-weights", str(other)) == 1
+    assert capfd.readouterr().err == f"spikelink: {other} has other weights of encoder\n"
 
 
 def test_what_is_missing_is_not_computed_in_its_place(

@@ -2,7 +2,7 @@
 """The passes that all figures are made of: what is measured, on this machine or on another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from experiments.json_files import write_json
 from experiments.reproduction.provenance import Passed
 from models.codecs import SNN_SC
 from models.systems import SYSTEMS, StopRule
-from models.weights import lacks
+from models.weights import WeightsError, lacks
 
 #: What thresholds are chosen with: the images, not the noise, set how well they are known.
 _VALIDATION_SEEDS: Final = 2
@@ -32,6 +32,7 @@ class Options:
 
     ``baseline_seeds``: baselines on codecs of their own meet the first so many noise seeds, all unless given.
     ``elsewhere``: the runs of another machine that measured all passes; none is then measured here.
+    ``baseline_weights``: a folder with the profile's weights and, beside them, baselines' codecs that are not shipped.
     """
 
     spec: Spec
@@ -46,6 +47,7 @@ class Options:
     ldpc: bool = True
     baseline_seeds: int | None = None
     elsewhere: Path | None = None
+    baseline_weights: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -56,16 +58,28 @@ class Options:
     def store(self) -> UnitStore:
         return units_of(self.runs)
 
+    @property
+    def whole(self) -> Spec:
+        """The profile with all its codecs. Raises WeightsError where ``baseline_weights`` has other parts of it."""
+        if self.baseline_weights is None:
+            return self.spec
+        whole = replace(self.spec, weights=self.baseline_weights)
+        shipped, kept = self.spec.manifest().parts, whole.manifest().parts
+        differ = [part for part, entry in shipped.items() if part not in kept or kept[part].sha256 != entry.sha256]
+        if differ:
+            raise WeightsError(f"{self.baseline_weights} has other weights of {', '.join(sorted(differ))}")
+        return whole
+
     def measuring(self) -> tuple[Spec, UnitStore, Record]:
-        """What measures, where its units lie, and the record of its machine. Raises ValueError."""
+        """What measures, where its units lie, and the record of its machine. Raises ValueError, WeightsError."""
         if self.elsewhere is None:
-            return self.spec, self.store, machine(self.spec.device)
-        return measured_elsewhere(self.spec, self.elsewhere)
+            return self.whole, self.store, machine(self.spec.device)
+        return measured_elsewhere(self.whole, self.elsewhere)
 
 
 def baselines_of(options: Options) -> list[tuple[str, tuple[int, ...]]]:
     """Systems on other codecs, where the weights have them, and their noise seeds; with a decoder's CRC, the first."""
-    manifest, found = options.spec.manifest(), []
+    manifest, found = options.whole.manifest(), []
     for name, system in SYSTEMS.items():
         other = system.codec is not SNN_SC and not system.error_free and not system.takes_threshold
         if not other or lacks(system, manifest):

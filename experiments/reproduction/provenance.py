@@ -22,12 +22,17 @@ class Passed:
     images_per_second: float
 
 
-def provenance(spec: Spec, passes: list[Passed], measured_on: Record) -> Record:
-    """Weights, command, versions, machine and throughput; ``measured_on`` is a machine's record."""
+def provenance(spec: Spec, whole: Spec, passes: list[Passed], measured_on: Record) -> Record:
+    """Weights, command, versions, machine and throughput; ``measured_on`` is a machine's record.
+
+    ``whole`` is ``spec`` with the codecs that are not shipped, which are named by part.
+    """
     manifest = spec.manifest()
+    parts = whole.manifest().parts
     return {
         "profile": spec.profile,
         "weights_sha256": manifest.weights_sha256,
+        "not_shipped": {part: parts[part].sha256 for part in sorted(parts.keys() - manifest.parts.keys())},
         "thresholds": manifest.provenance.get("thresholds"),
         "stages": sorted(manifest.provenance),
         "passes": [{**vars(some), "bers": list(some.bers), "seeds": list(some.seeds)} for some in passes],

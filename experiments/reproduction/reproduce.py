@@ -41,7 +41,8 @@ def reproduce(options: Options, listener: Listener) -> Path:
     passes, thresholds = Passes(options, listener), options.spec.manifest().thresholds
     material = Material(PROFILES[options.spec.profile], *passes.all(), thresholds, passes.baselines())
     sections = _sections(options, material, passes.test)
-    _write(options.folder, sections | {"provenance": provenance(options.spec, passes.done, passes.machine)})
+    made_of = provenance(options.spec, options.whole, passes.done, passes.machine)
+    _write(options.folder, sections | {"provenance": made_of})
     write_sample(options, listener)
     return options.folder
 
@@ -81,7 +82,7 @@ def _sections(options: Options, material: Material, test: LabelledImages) -> dic
         "similarity": similarity(material),
         "gaps": gaps(material),
         "decisions": decisions(material),
-        "energy": energy(spec, counted, material, options.seeds[0]),
+        "energy": energy(options.whole, counted, material, options.seeds[0]),
     }
 
 
