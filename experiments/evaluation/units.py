@@ -43,12 +43,16 @@ class Unit:
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
+def parts_of(pass_name: str) -> list[str]:
+    """The parts of the weights that a pass computes with, where a profile has them."""
+    sender = sender_of(pass_name)
+    return sorted({*edge_parts(sender), *cloud_parts(sender)})
+
+
 def setting_of(spec: Spec, pass_name: str) -> str:
     """All else that a unit's content depends on: the weights of the pass, HARQ parameters, precision, device, torch."""
     manifest, profile = spec.manifest(), PROFILES[spec.profile]
-    sender = sender_of(pass_name)
-    parts = sorted({*edge_parts(sender), *cloud_parts(sender)})
-    weights = [f"{part} {manifest.parts[part].sha256}" for part in parts if part in manifest.parts]
+    weights = [f"{part} {manifest.parts[part].sha256}" for part in parts_of(pass_name) if part in manifest.parts]
     # On CUDA float32 was TF32 once.
     device = "cuda, whole float32" if spec.device == "cuda" else spec.device
     facts = (VERSION, spec.profile, *weights, profile.t0, profile.max_steps, spec.dtype, device, spec.torch)

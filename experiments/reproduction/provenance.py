@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from experiments.evaluation.machine import Record
 from experiments.evaluation.parts import Spec
+from experiments.evaluation.units import parts_of
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ def provenance(spec: Spec, whole: Spec, passes: list[Passed], measured_on: Recor
     """
     manifest = spec.manifest()
     parts = whole.manifest().parts
+    used = {part for some in passes for part in parts_of(some.name)} & parts.keys()
     return {
         "profile": spec.profile,
         "weights_sha256": manifest.weights_sha256,
-        "not_shipped": {part: parts[part].sha256 for part in sorted(parts.keys() - manifest.parts.keys())},
+        "not_shipped": {part: parts[part].sha256 for part in sorted(used - manifest.parts.keys())},
         "thresholds": manifest.provenance.get("thresholds"),
         "stages": sorted(manifest.provenance),
         "passes": [{**vars(some), "bers": list(some.bers), "seeds": list(some.seeds)} for some in passes],
