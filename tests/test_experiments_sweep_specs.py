@@ -47,7 +47,7 @@ def test_the_example_is_one(toy_folder: Path) -> None:
     record = resolve(spec, read_manifest("resnet18", toy_folder), sorted_images(5), cpu_arithmetic("resnet18"))
     assert len(record.points) == 7 * (3 + 1 + 2) + 1
     assert spec.images.count == 1000
-    assert Record.from_bytes(record.to_bytes()) == record
+    assert Record.from_bytes(record.to_bytes(), record.id) == record
     assert Record.from_bytes(record.to_bytes()).id == record.id
 
 
