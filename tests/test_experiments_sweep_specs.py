@@ -48,7 +48,8 @@ def test_the_example_is_one(toy_folder: Path) -> None:
     assert len(record.points) == 7 * (3 + 1 + 2) + 1
     assert spec.images.count == 1000
     assert Record.from_bytes(record.to_bytes(), record.id) == record
-    assert Record.from_bytes(record.to_bytes()).id == record.id
+    with pytest.raises(SpecError, match="of another version"):
+        Record.from_bytes(record.to_bytes(), 64 * "0")
 
 
 def test_points_are_systems_by_thresholds_or_t_by_bers(toy_folder: Path, tmp_path: Path) -> None:
