@@ -4,7 +4,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from edge_line import IMAGE
 from fastapi import Request, UploadFile
 from nodes import until
 from numpy.typing import NDArray
+from passing_deadline import Passing
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
@@ -45,17 +46,6 @@ def decoding(monkeypatch: pytest.MonkeyPatch) -> Decoding:
     decoding = Decoding()
     monkeypatch.setattr(uploads, "decode", decoding)
     return decoding
-
-
-@dataclass(frozen=True)
-class Passing(Deadline):
-    """Passes when the condition comes true."""
-
-    passed: Callable[[], bool] = lambda: False
-
-    @property
-    def left_s(self) -> float:
-        return -1.0 if self.passed() else PATIENCE_S
 
 
 def request(left: asyncio.Event) -> Request:

@@ -3,13 +3,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from nodes import until
+from passing_deadline import Passing
 from torch import Tensor
 
 from models.inference import Inference
@@ -35,17 +36,6 @@ class Network:
         self.seen += x[:, 0].tolist()
         assert self.go_on.wait(PATIENCE_S)
         return (x,)
-
-
-@dataclass(frozen=True)
-class Passing(Deadline):
-    """Passes when the condition comes true."""
-
-    passed: Callable[[], bool] = lambda: False
-
-    @property
-    def left_s(self) -> float:
-        return -1.0 if self.passed() else PATIENCE_S
 
 
 @dataclass(frozen=True)
