@@ -161,7 +161,7 @@ def _own_rule(results: Results, system: str) -> Target:
     found = f"default theta: {said}; {len(below)} of {len(cells)} cells wholly below 0"
     short = {ber: _OWN_AIMS[ber] - cell[gap] for ber, cell in default.items() if cell[gap] < _OWN_AIMS[ber]}
     by = ", ".join(f"{points:.2f} points short at BER {ber:g}" for ber, points in short.items())
-    tried = ("0016-stopping-early", "0020-decision-network")
+    tried = ("0016-stopping-early", "0020-decision-network", "0022-codec-variants")
     return Target(claim, aim, found, holds, _both(by, _below(below)), tried)
 
 
