@@ -28,7 +28,7 @@ up: .venv/.runtime ## Start edge (8001), channel (8002), cloud (8003) and the pa
 	$(BIN)/spikelink up
 
 test: .venv/.dev ## Run the whole test suite, one process a core
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## Lint, formatting and types: ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -17,6 +17,11 @@ settings.register_profile("spikelink", derandomize=True, deadline=None, database
 settings.load_profile("spikelink")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files marked ``long`` first: handed out last, one of them would run alone while the other cores wait."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights folder with a random resnet18 (tests/toy.py), made once per run; read it, do not change it."""

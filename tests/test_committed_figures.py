@@ -22,8 +22,10 @@ from experiments.evaluation.units import UnitStore
 from experiments.figures.draw import draw_profile
 from experiments.figures.page import write_page as write_results
 from experiments.figures.results import SECTIONS
-from experiments.reproduction.sample import TEST_IMAGES, Sampler, differences, made_up_images
+from experiments.reproduction.sample import Sampler, differences, made_up_images, real_images
 from models.weights import available_profiles, read_manifest
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -69,10 +71,10 @@ def test_made_up_images_give_the_committed_figures(profile: str, tmp_path: Path)
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_real_images_give_the_committed_figures(profile: str, tmp_path: Path) -> None:
-    """500 test images, drawn by the hash of their pixels before any training."""
+    """Some hundred test images, drawn by the hash of their pixels before any training."""
     require_data("test")
     sampler = Sampler(Spec(profile), UnitStore(tmp_path), 1, Heard())
-    images = cifar100.load(DATA, "test").by_id(TEST_IMAGES)
+    images = cifar100.load(DATA, "test").by_id(real_images(profile))
     assert differences(sampler.figures(images), committed(profile)["test"]) == []
 
 

@@ -24,7 +24,7 @@ from containers import (
 
 from client import Client, NotAuthorizedError, SpikeLinkError
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.long]
 
 ROLES = ("edge", "channel", "cloud", "dashboard")
 TOKEN, ADMIN_TOKEN = "/run/spikelink/token", "/run/spikelink/admin_token"

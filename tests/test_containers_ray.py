@@ -17,7 +17,7 @@ import pytest
 from containers import ROOT, build, build_images, engine_problem, require, run, until
 from toy_cifar import write_toy_test_set
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.long]
 
 IMAGE: Final = "spikelink-ray-node"
 NAMES: Final = ("head", "one", "other")

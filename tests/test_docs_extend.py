@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from toy_cifar import HELD_OUT, write_toy_cifar
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "extend.md"
 COPIED = ("channel", "models", "service", "client", "experiments", "cli", "weights", "tests", "pyproject.toml")

@@ -26,6 +26,8 @@ from models.link import Request
 from models.systems import SYSTEMS
 from models.weights import read_manifest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, SEED, TIME_S = 6, 7, 0.3
 PLAN = Plan(TIME_S, SEED, sizes=(1, 4, 8), connections=(1, 3), batch_connections=(2,), shares=(0.5,))

@@ -22,6 +22,8 @@ from experiments.figures.results import Results, ResultsMissingError, load_resul
 from experiments.figures.targets import targets
 from experiments.reproduction.reproduce import Options, reproduce
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 BERS = (0.0, 0.1, 0.2, 0.3)
 

@@ -17,6 +17,8 @@ from experiments.h200.shards import pack, unpack
 from models.profiles import PROFILES
 from models.weights import load_cloud, load_edge, read_manifest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
 

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from cli.app import main
 
+pytestmark = pytest.mark.long
+
 TESTS = Path(__file__).resolve().parent
 RECIPE = ["--batch", "8", "--device", "cpu"]
 

@@ -38,6 +38,8 @@ from experiments.sweeps.engine import EngineError
 from experiments.sweeps.ray_worker import RayWorker, Terms
 from models.weights import read_manifest
 
+pytestmark = pytest.mark.long
+
 SPEC = """
 name = "rates"
 bers = [0.1, 0.2]

@@ -23,6 +23,8 @@ from models.receiver import Receiver, ReceiverState
 from models.systems import SYSTEMS, StopRule, frame_of_round
 from models.weights import WEIGHTS_FOLDER, available_profiles, available_systems, read_manifest
 
+pytestmark = pytest.mark.long
+
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar100" / "test-00.webp"
 LARGEST = 200
 SEED, BER = 5, 0.2

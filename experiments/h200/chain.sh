@@ -15,9 +15,9 @@
 #   measure VARIANT         there: all that its figures are made of
 #   collect again VARIANT DIR   there: codec, SimNet, and what was measured, each as far as there is one
 #   join again DIR          here: what was collected, into WEIGHTS and DIR/measured
-# IMAGES=N rehearses: so many images of each split, one epoch a stage. SIZES, CODEC_EPOCHS, JOINT_EPOCHS, SIMNET_EPOCHS,
-# FREE_EPOCHS, CNN_EPOCHS and AGAIN_EPOCHS fit the stages to the time there is. VARIANTS are label and distilled; DEVICE and
-# WORKERS are measure's. What the shipped weights came of, stage by stage, is in their manifest.
+# IMAGES=N rehearses: so many images of each split, one epoch a stage, two BERs and one seed. SIZES, CODEC_EPOCHS,
+# JOINT_EPOCHS, SIMNET_EPOCHS, FREE_EPOCHS, CNN_EPOCHS and AGAIN_EPOCHS fit the stages to the time there is. VARIANTS are
+# label and distilled; DEVICE and WORKERS are measure's. What the shipped weights came of, stage by stage, is in their manifest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-python3}
@@ -127,7 +127,7 @@ codecs() {
 measure() {
     local folder=$STATE/$1 few=() left_s=$((LIMIT_S - SECONDS))
     if ((left_s <= 0)); then return 124; fi
-    if [[ -n ${IMAGES:-} ]]; then few=(--images "$IMAGES"); fi
+    if [[ -n ${IMAGES:-} ]]; then few=(--images "$IMAGES" --bers 0,0.3 --seeds 1); fi
     timeout --signal=INT --kill-after=20 "$left_s" "$PYTHON" -m cli reproduce --measure-only --no-ldpc \
         --device "$DEVICE" --workers "$WORKERS" --profile "$PROFILE" --data "$STATE/data" \
         --weights "$folder/weights" --runs "$folder/measured" ${few[@]+"${few[@]}"}
