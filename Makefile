@@ -27,8 +27,9 @@ demo: .venv/.runtime ## Start the nodes and the page (8000), send photographs an
 up: .venv/.runtime ## Start edge (8001), channel (8002), cloud (8003) and the page (8000) until Ctrl-C
 	$(BIN)/spikelink up
 
-test: .venv/.dev ## Run the whole test suite, one process a core
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# One process more than cores, for much of the suite waits: for containers, pages, processes that start or are killed.
+test: .venv/.dev ## Run the whole test suite on all cores
+	$(BIN)/python -m pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## Lint, formatting and types: ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.evaluate import count_workers, parse_bers
+from cli.extras import require_drawing
 from cli.failures import CommandError
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
 from cli.own_process import keep_freed_memory
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from experiments.evaluation.parts import Spec
 
 BERS: Final = "0,0.1,0.2,0.3,0.4"
-#: What the extra ``reproduce`` brings.
-_NEEDED: Final = ("jinja2", "matplotlib", "scipy")
 
 #: The codec's training, and the folds of the decision's cross-fitting, unless given.
 EPOCHS, BATCH, LEARNING_RATE, CHECKPOINT_MINUTES, FOLDS = 2, 256, 5e-4, 5.0, 5
@@ -96,9 +94,7 @@ def ablate(
     ] = None,
 ) -> None:
     """Vary one thing at a time, measure it on the validation images, compare. The test images are never read."""
-    needed = [name for name in _NEEDED if find_spec(name) is None]
-    if needed:
-        raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
+    require_drawing("scipy")
     given = CodecOptions(variants, epochs, batch, learning_rate, bf16, checkpoint_minutes)
     _refuse_strangers(ablation, given, folds)
     if images is not None and docs == DOCS:

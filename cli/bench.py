@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cli.extras import require_drawing
 from cli.failures import CommandError
 from cli.options import DATA, MAX_INDEX, Device, TokenFile, WeightsPath, check_profile
 
@@ -13,8 +14,6 @@ from cli.options import DATA, MAX_INDEX, Device, TokenFile, WeightsPath, check_p
 SCENARIOS: Final = ("single", "concurrency", "open-loop", "batches", "channel", "session", "sweep")
 #: The project's own page.
 DOCS: Final = Path("docs")
-#: What the page needs besides.
-_NEEDED: Final = ("jinja2", "matplotlib")
 
 
 def bench(
@@ -74,14 +73,10 @@ def bench(
 
 
 def _draw(report: Path, docs: Path) -> None:
-    from importlib.util import find_spec
-
     from cli.terminal import output
     from experiments.bench.report import ReportError
 
-    needed = [name for name in _NEEDED if find_spec(name) is None]
-    if needed:
-        raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
+    require_drawing()
     from experiments.bench.page import write_page
 
     try:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """``spikelink reproduce``: the paper's figures and tables, and those beyond, from the weights to the page."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.evaluate import PAPER_BERS, count_workers, parse_bers
+from cli.extras import require_drawing
 from cli.failures import CommandError
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
 from cli.own_process import keep_freed_memory
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 #: The project's own results.
 DOCS: Final = Path("docs")
-#: What the extra ``reproduce`` brings.
-_NEEDED: Final = ("jinja2", "matplotlib", "scipy")
 
 
 def reproduce(
@@ -64,9 +62,8 @@ def reproduce(
     ] = False,
 ) -> None:
     """Measure, and draw every figure and table of the paper and beyond."""
-    needed = [name for name in _NEEDED if find_spec(name) is None]
-    if needed and not measure_only:
-        raise CommandError(f"{', '.join(needed)} missing: pip install '.[reproduce]'")
+    if not measure_only:
+        require_drawing("scipy")
     if sum((measure_only, measured is not None, figures_only, sample_only)) > 1:
         raise CommandError("one of --measure-only, --measured, --figures-only and --sample-only at a time")
     if images is not None and docs == DOCS and not measure_only:

@@ -33,7 +33,7 @@ def test_without_matplotlib_it_says_what_to_install(
     def without(name: str, package: str | None = None) -> ModuleSpec | None:
         return None if name == "matplotlib" else there(name, package)
 
-    monkeypatch.setattr("cli.reproduce.find_spec", without)
+    monkeypatch.setattr("cli.extras.find_spec", without)
     line = failure(capsys, "reproduce", "--figures-only")
     assert line == "spikelink: matplotlib missing: pip install '.[reproduce]'"
 

@@ -90,9 +90,9 @@ class Machines:
 
     @contextmanager
     def sweeping(self, machine: str, store: str) -> Iterator["subprocess.Popen[str]"]:
-        """``spikelink sweep run`` on Ray, when each machine has done a few units of it."""
+        """``spikelink sweep run`` on Ray, when each machine has done some units and holds the next."""
         for each in self.alive:
-            self.execute(each, "rm -f units")
+            self.execute(each, "rm -f units go")
         command = self.sweep(machine, store, f"run sweep.toml --engine ray --ray-address {self.name('head')}:6379")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             try:
@@ -104,12 +104,17 @@ class Machines:
 
     def kill(self, machine: str) -> None:
         run("docker", "kill", self.name(machine))
-        self.alive.remove(machine)
+        self._without(machine)
 
     def vanish(self, machine: str) -> None:
         """It runs on, and none of its packets arrive."""
         run("docker", "network", "disconnect", self.prefix, self.name(machine))
+        self._without(machine)
+
+    def _without(self, machine: str) -> None:
         self.alive.remove(machine)
+        for each in self.alive:
+            self.execute(each, "touch go")
 
     def _each_has_done(self, units: int) -> bool:
         return all(len(self.units(machine)) >= units for machine in self.alive)

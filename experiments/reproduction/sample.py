@@ -2,7 +2,8 @@
 """A small evaluation that any machine can repeat in a minute: the figures that continuous integration compares with.
 
 Two sets: the 500 test images of CIFAR-100 with the smallest ids (an id is a hash of pixels, so they were drawn before
-any training; 200 where the backbone is resnet50), and 24 made-up images, for machines without the data set.
+any training; 200 where the backbone is resnet50), and 24 made-up images, for machines without the data set. The
+baselines that a profile has meet the first 100 at one BER.
 
 Tolerance    Floating point differs between processors in the last bits, a neuron at its threshold then fires or not,
              and an image at the edge of two labels or of theta changes sides. Measured between tiles: about one neuron
@@ -25,10 +26,13 @@ from experiments.evaluation.machine import Record
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
+from experiments.evaluation.passes import pass_of
 from experiments.evaluation.rules import by_threshold, harq_rules
 from experiments.evaluation.units import UnitStore
 from models.networks.backbone import RESNET50
 from models.profiles import PROFILES
+from models.systems import SYSTEMS, StopRule
+from models.weights import available_systems
 
 BERS: Final = (0.0, 0.1, 0.3)
 SEED: Final = 0
@@ -36,6 +40,10 @@ TEST_IMAGES: Final = 500
 #: A resnet50 computes several times as long: of its images the tests take less.
 RESNET50_TEST_IMAGES: Final = 200
 MADE_UP_IMAGES: Final = 24
+#: A baseline shows other weights, or another decoder, with few images.
+BASELINES: Final = ("cnn-1bit", "snn-sc-ldpc-harq")
+BASELINE_BER: Final = 0.1
+BASELINE_IMAGES: Final = 100
 COUNT_TOLERANCE: Final = 0.01
 SCORE_TOLERANCE: Final = 0.002
 
@@ -76,7 +84,17 @@ class Sampler:
                 harq.append({"system": name, "ber": ber, "right": int(trial.correct_N.sum()), "ended_by_t": ended})
         t0 = PROFILES[self.spec.profile].t0
         cells = [_cell(outcomes, point, t0) for outcomes in measured.values() for point in range(outcomes.points)]
-        return {"images": len(images), "cells": cells, "harq": harq}
+        return {"images": len(images), "cells": cells, "harq": harq, "baselines": self._baselines(images)}
+
+    def _baselines(self, images: LabelledImages) -> list[Record]:
+        """Each baseline after each frame, like the cells; where a CRC decides, for how many it has held by then."""
+        rows: list[Record] = []
+        for name in [name for name in available_systems(self.spec.manifest()) if name in BASELINES]:
+            plan = Plan(pass_of(SYSTEMS[name]), (BASELINE_BER,), (SEED,))
+            few = images.by_id(min(BASELINE_IMAGES, len(images)))
+            found = measure(self.spec, few, plan, self.store, self.workers, self.listener).by_ber[BASELINE_BER]
+            rows += [{"system": name, **_cell(found, point, 1)} for point in range(found.points)]
+        return rows
 
 
 def sample(spec: Spec, store: UnitStore, test: LabelledImages | None, listener: Listener) -> Record:
@@ -94,7 +112,7 @@ def differences(found: Record, committed: Record) -> list[str]:
     images = int(str(committed["images"]))
     few = max(1, math.ceil(COUNT_TOLERANCE * images))
     said: list[str] = [] if found["images"] == images else [f"{found['images']} images instead of {images}"]
-    for table in ("cells", "harq"):
+    for table in ("cells", "harq", "baselines"):
         ours, theirs = _rows(found, table), _rows(committed, table)
         if ours.keys() != theirs.keys():
             return [*said, f"{table} has other rows"]
@@ -118,5 +136,8 @@ def _rows(figures: Record, table: str) -> dict[str, dict[str, float]]:
 
 
 def _cell(outcomes: Outcomes, point: int, t0: int) -> Record:
-    means = {f"mean_{name}": float(score[0, :, point].mean()) for name, score in outcomes.scores.items()}
-    return {"ber": outcomes.ber, "t": t0 + point, "right": int(outcomes.correct_ANS[0, :, point].sum()), **means}
+    scores = {name: score[0, :, point] for name, score in outcomes.scores.items()}
+    accepted = {"accepted": int(scores.pop(StopRule.CRC).sum())} if StopRule.CRC in scores else {}
+    means = {f"mean_{name}": float(score.mean()) for name, score in scores.items()}
+    right = int(outcomes.correct_ANS[0, :, point].sum())
+    return {"ber": outcomes.ber, "t": t0 + point, "right": right, **accepted, **means}
