@@ -3,9 +3,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from experiments.bench.report import ChannelRow, Latency, Load, Reference, Report, SessionState, Single, SweepPair
 from experiments.bench.targets import targets
+
+#: So many values at least, or the 95th and 99th percentile are the largest value under another name.
+TAILS_FROM: Final = 20
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,7 @@ def _loads(name: str, title: str, loads: Sequence[Load]) -> Sheet:
 
 
 def _load(load: Load) -> tuple[str, ...]:
-    latency = load.latency
-    times = ("-",) * 3 if latency is None else _figures(latency.p50_ms, latency.p95_ms, latency.p99_ms)
+    times = _percentiles(load.latency)
     queues = (f"{load.queue_ms[role]:+,.0f}" if role in load.queue_ms else "-" for role in ("edge", "cloud"))
     ratio = "-" if load.ratio is None else f"{load.ratio:.2f}"
     return (f"{load.images_per_s:.1f}", ratio, *times, *queues, _failed(load.failures, load.requests))
@@ -117,7 +120,7 @@ def _channel(rows: Sequence[ChannelRow]) -> Sheet:
 def _channel_row(row: ChannelRow) -> tuple[str, ...]:
     blocks = "1 block" if row.blocks == 1 else f"{row.blocks} blocks"
     inside = "-" if row.channel is None else f"{row.channel.p50_ms:.2f}"
-    times = ("-",) * 3 if row.latency is None else _figures(row.latency.p50_ms, row.latency.p95_ms, row.latency.p99_ms)
+    times = _percentiles(row.latency)
     spent = "-" if row.cpu_ms is None else f"{row.cpu_ms:.3f}"
     figures = (f"{row.frames_per_s:.0f}", spent, *times, inside)
     return (f"{blocks}, {row.connections} at a time", *figures, _failed(row.failures, row.frames))
@@ -142,7 +145,16 @@ def _start(ready_s: Mapping[str, float]) -> Sheet:
 def _times(some: Latency | None) -> tuple[str, ...]:
     if some is None:
         return ("-",) * 5
-    return _figures(some.mean_ms, some.p50_ms, some.p95_ms, some.p99_ms, some.max_ms)
+    (mean, largest), percentiles = _figures(some.mean_ms, some.max_ms), _percentiles(some)
+    return (mean, *percentiles, largest)
+
+
+def _percentiles(some: Latency | None) -> tuple[str, ...]:
+    """p50, p95 and p99; few values have no tails."""
+    if some is None:
+        return ("-",) * 3
+    p50, *tails = _figures(some.p50_ms, some.p95_ms, some.p99_ms)
+    return (p50, *(tails if some.count >= TAILS_FROM else ("-", "-")))
 
 
 def _figures(*values_ms: float) -> tuple[str, ...]:
