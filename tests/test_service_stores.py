@@ -33,10 +33,11 @@ PATIENCE_S = 10.0
 
 @dataclass
 class Backend:
-    """`make` gives another store object on the same data; `outlast` lets at least `SHORT_S` seconds pass."""
+    """`make` gives another store object, on the same data where ``shared``; `outlast` lets at least `SHORT_S` pass."""
 
     make: Callable[[], SessionStore]
     outlast: Callable[[SessionStore, str], Awaitable[None]]
+    shared: bool = True
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +65,12 @@ def backend(kind: str, path: Path, request: pytest.FixtureRequest) -> Backend:
         server.restart()  # empty again
         plain = Backend(lambda: RedisStore(server.url), wait)
     else:
-        plain = Backend(lambda: MemoryStore(clock=clock), advance)
+        plain = Backend(lambda: MemoryStore(clock=clock), advance, shared=False)
     if not kind.startswith("resilient"):
         return plain
     # Over Redis the copies in memory age by the real clock, as their originals do.
     own_clock = time.monotonic if kind.endswith("redis") else clock
-    return Backend(lambda: ResilientStore(plain.make(), clock=own_clock), plain.outlast)
+    return Backend(lambda: ResilientStore(plain.make(), clock=own_clock), plain.outlast, plain.shared)
 
 
 @pytest.fixture(params=["sqlite", "redis", "memory", "resilient-sqlite", "resilient-redis", "resilient-memory"])
@@ -138,7 +139,7 @@ async def test_versions_count_up_from_one_unless_named(
 @pytest.mark.asyncio
 async def test_of_fifty_writers_one_wins_each_version(any_backend: Backend) -> None:
     first, second = any_backend.make(), any_backend.make()
-    stores = [first, second] if first.shared else [first]
+    stores = [first, second] if any_backend.shared else [first]
     for store in stores:
         await store.open()
     version = await create(first, "a")

@@ -28,7 +28,6 @@ class MemoryStore:
     """
 
     name = "memory"
-    shared = False
     durable = False
 
     def __init__(self, *, limit: int = 4096, clock: Callable[[], float] = time.monotonic) -> None:

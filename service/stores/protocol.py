@@ -40,10 +40,6 @@ class SessionStore(Protocol):
         """The name in the catalogue."""
 
     @property
-    def shared(self) -> bool:
-        """Whether several replicas may use it at once."""
-
-    @property
     def durable(self) -> bool:
         """Whether what is written now outlives this process."""
 

@@ -28,7 +28,6 @@ class RedisConnection:
     """
 
     name = "redis"
-    shared = True
     durable = True
 
     def __init__(self, url: str, *, timeout_s: float = 2.0) -> None:

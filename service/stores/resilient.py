@@ -59,10 +59,6 @@ class ResilientStore:
         return self._primary.name
 
     @property
-    def shared(self) -> bool:
-        return self._primary.shared
-
-    @property
     def durable(self) -> bool:
         """False while sessions are kept in memory."""
         return self._up and self._primary.durable

@@ -26,7 +26,6 @@ class SqliteFile:
     """
 
     name = "sqlite"
-    shared = True
     durable = True
 
     def __init__(self, path: Path, *, schema: str, probe: str) -> None:
