@@ -100,5 +100,6 @@ def _profile_info(name: str, served: ServedProfile | None) -> ProfileInfo:
         weights_sha256=manifest.weights_sha256,
         thresholds=manifest.thresholds,
         systems=available_systems(manifest),
+        time_steps=(served.profile.t0, served.profile.max_steps),
         tile=served.inference.tile,
     )

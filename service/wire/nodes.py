@@ -44,6 +44,7 @@ class ProfileInfo(Wire):
     weights_sha256: str | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     systems: tuple[str, ...] = Field((), description="what it serves: the systems whose weights and threshold it has")
+    time_steps: tuple[int, int] | None = Field(None, description="fewest and most that the spiking codec sends")
     tile: int | None = Field(None, description="rows that its batches are padded to a multiple of; 1 is no padding")
 
 

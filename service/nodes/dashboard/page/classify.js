@@ -14,10 +14,11 @@ export class Classify {
   #ladder = new Ladder(byId("ladder"));
   #answer = new Answer(byId("answer"));
   #running = null;
-  #served = new Set(Object.keys(SYSTEMS));
-  #thresholds = {};
+  /** By name: what the edge says of each profile that it serves. */
+  #profiles = {};
 
   constructor() {
+    this.profile = html("select", { id: "profile", name: "profile", change: () => this.#offer() });
     this.system = html("select", { id: "system", name: "system", change: () => this.#fit() });
     this.ber = number("ber", { min: 0, max: 0.5, step: "any", placeholder: "the link's" });
     this.threshold = number("threshold", { min: -1, max: 1, step: "any", placeholder: "the profile's" });
@@ -25,9 +26,11 @@ export class Classify {
     this.seed = number("seed", { min: 0, max: 2 ** 53 - 1, step: 1, placeholder: "drawn" });
     this.send = html("button", { id: "send", type: "submit", class: "main", disabled: true }, "Send");
     this.stop = html("button", { id: "stop", type: "button", hidden: true, click: () => this.#running?.abort() }, "Stop");
+    this.profileField = field("Profile", this.profile, "backbone, codec and their weights");
     this.thresholdField = field("Threshold θ", this.threshold, "score that earns an ACK, −1 to 1");
     this.tField = field("Rate t", this.t, "time steps");
     byId("terms").append(
+      this.profileField,
       field("System", this.system, "what is sent, and who decides"),
       field("BER (errors per bit)", this.ber, "0 to 0.5; empty: as the channel is set"),
       this.thresholdField, this.tField,
@@ -48,36 +51,36 @@ export class Classify {
 
   /** What the edge says that it serves. */
   node(report) {
-    const profile = report.role === "edge" && report.info?.profiles.find((each) => each.available);
-    if (!profile) return;
-    this.#served = new Set(profile.systems);
-    this.#thresholds = profile.thresholds;
+    const served = report.role === "edge" ? report.info?.profiles.filter((each) => each.available) : null;
+    if (!served?.length) return;
+    this.#profiles = Object.fromEntries(served.map((each) => [each.name, each]));
+    offer(this.profile, served.map((each) => each.name));
     this.#offer();
   }
 
+  get #chosen() {
+    return this.#profiles[this.profile.value];
+  }
+
   #offer() {
-    const chosen = this.system.value;
-    const names = Object.keys(SYSTEMS).filter((name) => this.#served.has(name));
-    if (names.join() === [...this.system.options].map((option) => option.value).join()) {
-      this.#fit();
-      return;
-    }
-    this.system.replaceChildren(...names.map((name) => html("option", { value: name }, look(name).label)));
-    if (names.includes(chosen)) this.system.value = chosen;
+    this.profileField.hidden = this.profile.options.length < 2;
+    const served = this.#chosen?.systems ?? Object.keys(SYSTEMS);
+    offer(this.system, Object.keys(SYSTEMS).filter((name) => served.includes(name)), (name) => look(name).label);
     this.#fit();
   }
 
   /** Show what the chosen system takes. */
   #fit() {
-    const { steps, unit, score, errorFree } = look(this.system.value);
+    const { steps: range, unit, score, errorFree } = look(this.system.value);
+    const steps = range && unit === "time steps" ? this.#chosen?.time_steps ?? range : range;
     this.thresholdField.hidden = !score;
     this.tField.hidden = !steps;
     this.ber.disabled = Boolean(errorFree);
-    const theta = this.#thresholds[this.system.value];
+    const theta = this.#chosen?.thresholds[this.system.value];
     this.threshold.placeholder = theta === undefined ? "the profile's" : `${theta}, the profile's`;
     if (!steps) return;
     [this.t.min, this.t.max] = steps;
-    if (!this.t.value || this.t.value < steps[0]) this.t.value = steps[0];
+    if (!this.t.value || Number(this.t.value) < steps[0]) this.t.value = steps[0];
     this.tField.querySelector("small").textContent = `${unit}, ${steps[0]} to ${steps[1]}`;
   }
 
@@ -129,6 +132,7 @@ export class Classify {
 
   #query() {
     const query = new URLSearchParams({ system: this.system.value });
+    if (this.profile.value) query.set("profile", this.profile.value);
     for (const each of [this.ber, this.threshold, this.t, this.seed]) {
       if (each.value !== "" && !each.disabled && !each.closest("[hidden]")) query.set(each.name, each.value);
     }
@@ -152,6 +156,14 @@ export class Classify {
     byId("trouble").hidden = !message;
     byId("trouble").textContent = message ?? "";
   }
+}
+
+/** What can be chosen; the choice stays where it still can be made. */
+function offer(select, values, label = (value) => value) {
+  if (values.join() === [...select.options].map((option) => option.value).join()) return;
+  const chosen = select.value;
+  select.replaceChildren(...values.map((value) => html("option", { value }, label(value))));
+  if (values.includes(chosen)) select.value = chosen;
 }
 
 function number(name, attributes) {

@@ -44,8 +44,10 @@ function facts(info) {
   const precision = info.dtype ? `, ${info.dtype}` : "";
   const threads = info.torch_threads ? `, ${info.torch_threads} ${info.torch_threads === 1 ? "thread" : "threads"}` : "";
   return [
-    ...profiles.map((each) => fact("profile", each.name)),
-    ...profiles.map((each) => fact("weights", each.weights_sha256?.slice(0, 12) ?? "none", `sha256 ${each.weights_sha256}`)),
+    ...profiles.flatMap((each) => [
+      fact("profile", each.name),
+      fact("weights", each.weights_sha256?.slice(0, 12) ?? "none", `sha256 ${each.weights_sha256}`),
+    ]),
     info.device && fact("device", `${info.device}${precision}${threads}`),
     info.store && fact("store", `${info.store}${info.durable === false ? ", not durable now" : ""}`),
     fact("version", `${info.version}, Python ${info.versions.python ?? "?"}`),
