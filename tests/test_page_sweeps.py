@@ -5,17 +5,22 @@ import csv
 import io
 import json
 import re
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
 from browser import Tab, opened, running_chromium
-from nodes import three_nodes
+from nodes import three_nodes, until
 from playwright.sync_api import Browser, Locator, Page, expect
 from toy_cifar import write_toy_test_set
 
 from cli.processes import Nodes, Ports
+from service.wire import SweepReport
 
 IMAGES = 96  # two units at each point
 
@@ -27,8 +32,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def nodes(browser: Browser, toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    folder = tmp_path_factory.mktemp("sweeps")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the images and the store of sweeps are."""
+    return tmp_path_factory.mktemp("sweeps")
+
+
+@pytest.fixture(scope="module")
+def nodes(browser: Browser, toy_folder: Path, folder: Path) -> Iterator[Nodes]:
     write_toy_test_set(folder / "data", IMAGES)
     dashboard = {
         "SPIKELINK_DATA": str(folder / "data"),
@@ -50,7 +60,7 @@ def page(tab: Tab, nodes: Nodes) -> Iterator[Page]:
     if tab.page.locator("#sweep-new[open]").count() == 0:
         tab.page.get_by_text("A new sweep", exact=True).click()
     yield tab.page
-    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 0}, timeout=60).raise_for_status()
+    set_latency(nodes, 0)
     tab.check(nodes.urls["dashboard"])
 
 
@@ -68,6 +78,11 @@ def start(page: Page, name: str, *, bers: str = "0, 0.2", count: int = IMAGES) -
 
 def labels(page: Page, name: str) -> list[str]:
     return page.locator("#legend label", has_text=f"sweep {name}").all_inner_texts()
+
+
+def set_latency(nodes: Nodes, latency_ms: float) -> None:
+    path = f"{nodes.urls['channel']}/v1/links/forward"
+    httpx2.patch(path, json={"latency_ms": latency_ms}, timeout=60).raise_for_status()
 
 
 def test_a_small_sweep_becomes_curves(page: Page, nodes: Nodes) -> None:
@@ -89,7 +104,7 @@ def test_a_small_sweep_becomes_curves(page: Page, nodes: Nodes) -> None:
 
 
 def test_points_appear_while_it_runs_and_cancelling_stops_it(page: Page, nodes: Nodes) -> None:
-    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 700}, timeout=60).raise_for_status()
+    set_latency(nodes, 700)
     row = start(page, "slow", bers="0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3")
     expect(page.locator("#legend label", has_text="sweep slow").first).to_be_visible()
     expect(row).to_have_attribute("data-state", "running")
@@ -98,7 +113,7 @@ def test_points_appear_while_it_runs_and_cancelling_stops_it(page: Page, nodes: 
     done = re.search(r"(\d+) of (\d+) units", row.inner_text())
     assert done is not None
     assert int(done[1]) < int(done[2])
-    httpx2.patch(f"{nodes.urls['channel']}/v1/links/forward", json={"latency_ms": 0}, timeout=60).raise_for_status()
+    set_latency(nodes, 0)
     row.get_by_role("button", name="Resume sweep slow").click()
     expect(row).to_have_attribute("data-state", "complete")
 
@@ -153,3 +168,54 @@ def test_a_new_page_finds_what_was_measured(page: Page, browser: Browser, nodes:
         found.get_by_role("checkbox").check()
         expect(other.page.locator("#legend label", has_text="sweep found again")).to_have_count(3)
         other.check(nodes.urls["dashboard"])
+
+
+def drawn(page: Page, name: str) -> set[tuple[str, float, int, float, float]]:
+    """What the charts show of a sweep, as the page saves it: series, BER, images, accuracy in percent, bits."""
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Save all that is shown as CSV").click()
+    rows = csv.DictReader(io.StringIO(Path(started.value.path()).read_text()))
+    return {
+        (row["series"], float(row["ber"]), int(row["images"]), float(row["accuracy"]), float(row["bandwidth_bits"]))
+        for row in rows
+        if row["source"].startswith(f"sweep {name} ")
+    }
+
+
+def finish_elsewhere(name: str, nodes: Nodes, folder: Path, weights: Path) -> None:
+    """Go on with a sweep of the dashboard's store, as a user does on the command line."""
+    command = [sys.executable, "-P", "-m", "cli", "sweep", "resume", name, "--engine", "http"]
+    places = {"--store": f"sqlite://{folder / 'sweeps.sqlite3'}", "--edge": nodes.urls["edge"],
+              "--data": str(folder / "data"), "--weights": str(weights)}  # fmt: skip  # two lines are enough
+    options = [each for pair in places.items() for each in pair]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_what_happened_without_the_dashboard_is_seen_when_it_is_back(
+    page: Page, nodes: Nodes, folder: Path, toy_folder: Path
+) -> None:
+    removed = start(page, "removed", bers="0.1", count=16)
+    expect(removed).to_have_attribute("data-state", "complete")
+    set_latency(nodes, 700)
+    row = start(page, "unwatched", bers="0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3")
+    expect(page.locator("#legend label", has_text="sweep unwatched").first).to_be_visible()
+    nodes.kill("dashboard")
+    try:
+        expect(row).to_have_attribute("data-state", "running")
+        before = drawn(page, "unwatched")
+        set_latency(nodes, 0)
+        finish_elsewhere(row.get_attribute("data-sweep") or "", nodes, folder, toy_folder)
+        with closing(sqlite3.connect(folder / "sweeps.sqlite3")) as database, database:
+            database.execute("DELETE FROM sweeps WHERE id = ?", (removed.get_attribute("data-sweep"),))
+    finally:
+        nodes.start("dashboard")
+    expect(row).to_have_attribute("data-state", "complete")
+    path = f"{nodes.urls['dashboard']}/v1/sweeps/{row.get_attribute('data-sweep')}"
+    report = SweepReport.model_validate_json(httpx2.get(path, timeout=60).raise_for_status().content)
+    wanted = {(each.series, each.ber, each.images, each.accuracy, each.bandwidth_bits) for each in report.points}
+    assert len(wanted) == 21
+    assert before != wanted, "nothing was left to do"
+    until(lambda: drawn(page, "unwatched") == wanted, "the points that were measured meanwhile")
+    expect(page.locator(".sweeps tr", has_text="removed")).to_have_count(0)
+    expect(page.locator("#legend label", has_text="sweep removed")).to_have_count(0)

@@ -9,14 +9,17 @@ const AGAIN_MS = 1000;
 /** The dashboard says something every 15 s; silence for longer means that the connection is dead. */
 const SILENCE_MS = 40_000;
 
-/** Calls on[name](document) for each event, and state("live" | "lost" | "locked") as the connection comes and goes. */
+/**
+ * Calls on[name](document) for each event, and state("live" | "lost" | "locked") as the connection comes and goes. One
+ * event after the other: a call is waited for, and where it fails the stream is opened again from that event on.
+ */
 export async function follow(address, on, state) {
   let last = null;
   for (;;) {
     let locked = false;
     try {
-      locked = await once(address, last, state, ({ id, name, data }) => {
-        on[name]?.(data);
+      locked = await once(address, last, state, async ({ id, name, data }) => {
+        await on[name]?.(data);
         last = id ?? last;
       });
     } catch {
@@ -40,7 +43,7 @@ async function once(address, last, state, take) {
     silence = setTimeout(() => connection.abort(), SILENCE_MS);
   };
   try {
-    for await (const event of eventsOf(response, heard)) take(event);
+    for await (const event of eventsOf(response, heard)) await take(event);
     return false;
   } finally {
     clearTimeout(silence);

@@ -21,12 +21,17 @@ export class PointSet extends EventTarget {
     this.#tell();
   }
 
-  /** Take away all points of a source. */
-  remove(source) {
+  /** Take these for all points of a source. */
+  replace(points, source) {
     for (const [key, point] of this.#points) {
       if (point.source === source) this.#points.delete(key);
     }
-    this.#tell();
+    this.add(points, source);
+  }
+
+  /** Take away all points of a source. */
+  remove(source) {
+    this.replace([], source);
   }
 
   /** All series: key, label, look, dash, whether shown, and their points by BER. */

@@ -69,9 +69,31 @@ export class Sweeps {
     this.#rows.delete(id);
   }
 
-  /** Whether the store answers. */
-  store({ available, message }) {
+  /** Whether the store answers. Each process of the dashboard says so at its first look, before it tells of sweeps. */
+  async store({ available, message }) {
     this.#tell(available ? "" : `The sweeps' store cannot be reached: ${message}. Classifying goes on.`, !available);
+    if (available && this.#rows.size > 0) await this.#catchUp();
+  }
+
+  /** Rows and points as the store has them: nobody tells what came or went before a dashboard's first look. */
+  async #catchUp() {
+    const before = [...this.#rows.keys()];
+    const states = await (await asked("v1/sweeps")).json();
+    const there = new Set(states.map(({ id }) => id));
+    for (const id of before.filter((each) => !there.has(each))) this.gone(id);
+    await Promise.all(states.map(async (state) => {
+      const row = this.#rows.get(state.id);
+      const grew = row && !row.hiddenByHand && state.units_done > row.unitsDone;
+      this.sweep(state);
+      if (grew || row?.box.checked) await this.#redraw(state.id, row);
+    }));
+  }
+
+  async #redraw(id, row) {
+    const report = await (await asked(`v1/sweeps/${id}`)).json();
+    if (row.hiddenByHand) return; // meanwhile
+    row.box.checked = true;
+    this.#points.replace(report.points, row.source);
   }
 
   async #start(specification) {
@@ -154,6 +176,10 @@ class SweepRow {
       html("th", { scope: "row", title }, state.name ?? "", html("small", {}, state.id.slice(0, 8))),
       html("td", { class: "progress" }, this.bar, this.words), this.images,
       html("td", {}, this.button), html("td", { class: "row" }, file("csv"), file("json")));
+  }
+
+  get unitsDone() {
+    return this.#state.units_done;
   }
 
   update(state) {
