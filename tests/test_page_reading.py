@@ -126,13 +126,16 @@ def saved(page: Page, name: str) -> bytes:
 
 def test_what_is_shown_is_saved_as_csv(page: Page) -> None:
     rows = list(csv.DictReader(io.StringIO(saved(page, "Save all that is shown as CSV").decode())))
-    points = {(point.series, point.ber): point for point in read_reference()[0].points}
+    (results,) = read_reference()
+    points = {(point.series, point.ber): point for point in results.points}
     assert len(rows) == 28
     for row in rows:
         point = points[row["series"], float(row["ber"])]
         assert float(row["accuracy"]) == point.accuracy
         assert float(row["bandwidth_bits"]) == point.bandwidth_bits
         assert row["source"] == "reference"
+        assert (row["profile"], row["weights_sha256"]) == (results.profile, results.weights_sha256)
+        assert (row["seeds"], row["version"]) == (str(results.seed), results.version)
         assert row["t"] == ("" if point.t is None else str(point.t))
 
 
