@@ -70,7 +70,38 @@ def test_the_interval_of_the_bandwidth_is_that_of_its_mean() -> None:
     assert high - mean == pytest.approx(1.96 * deviation / 100)
 
 
-def test_the_page_knows_every_system_and_draws_it_as_the_figures_do() -> None:
+def palette(scheme: str) -> dict[str, str]:
+    """The colours of style.css under "light" or "dark", which changes some."""
+    light, dark = (PAGE / "style.css").read_text().split("@media (prefers-color-scheme: dark)")
+    texts = [light] if scheme == "light" else [light, dark]
+    return {name: colour for text in texts for name, colour in re.findall(r"--([\w-]+): (#[0-9a-fA-F]{6});", text)}
+
+
+def contrast(first: str, second: str) -> float:
+    """That of WCAG 2.2, of two colours #rrggbb."""
+
+    def luminance(colour: str) -> float:
+        shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in shares)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(first), luminance(second)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_line_stands_out_from_the_panel(system: str, scheme: str) -> None:
+    """By WCAG's measure for graphics; the light colours are those of the figures wherever these reach it."""
+    colours = palette(scheme)
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast(colours[system], colours["surface"]) >= 3
+    if scheme == "light" and system in LOOKS:
+        figure = LOOKS[system].colour
+        assert (colours[system] == figure) == (contrast(figure, colours["surface"]) >= 3)
+
+
+def test_the_page_knows_every_system_as_the_figures_do() -> None:
     text = (PAGE / "systems.js").read_text()
     for name, system in SYSTEMS.items():
         entry = re.search(rf'^  "?{name}"?: {{ (.*) }},$', text, re.MULTILINE)
@@ -79,7 +110,6 @@ def test_the_page_knows_every_system_and_draws_it_as_the_figures_do() -> None:
         assert ("steps:" in entry[1]) == system.takes_t
         assert ("errorFree: true" in entry[1]) == system.error_free
         if name in LOOKS:
-            assert f'colour: "{LOOKS[name].colour}"' in entry[1]
             assert f'label: "{LOOKS[name].label}"' in entry[1]
 
 

@@ -3,6 +3,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ from service.nodes.dashboard.reference import read_reference
 NAMELESS = """() => [...document.querySelectorAll("input, select, button, [role=slider], summary")].filter((each) =>
     !each.labels?.length && !each.getAttribute("aria-label") && !each.textContent.trim()
     && !each.querySelector("img[alt]")).map((each) => each.outerHTML)"""
+SVG = "{http://www.w3.org/2000/svg}"
 TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -124,32 +126,79 @@ def saved(page: Page, name: str) -> bytes:
 
 def test_what_is_shown_is_saved_as_csv(page: Page) -> None:
     rows = list(csv.DictReader(io.StringIO(saved(page, "Save all that is shown as CSV").decode())))
-    points = {(point.series, point.ber): point for point in read_reference()[0].points}
+    (results,) = read_reference()
+    points = {(point.series, point.ber): point for point in results.points}
     assert len(rows) == 28
     for row in rows:
         point = points[row["series"], float(row["ber"])]
         assert float(row["accuracy"]) == point.accuracy
         assert float(row["bandwidth_bits"]) == point.bandwidth_bits
         assert row["source"] == "reference"
+        assert (row["profile"], row["weights_sha256"]) == (results.profile, results.weights_sha256)
+        assert (row["seeds"], row["version"]) == (str(results.seed), results.version)
         assert row["t"] == ("" if point.t is None else str(point.t))
 
 
+def shown_labels(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator("#legend label:has(:checked)").all_inner_texts()]
+
+
 def test_a_chart_is_saved_as_svg_that_stands_alone(page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
     root = ElementTree.fromstring(saved(page, "Save accuracy as SVG"))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.tag == f"{SVG}svg"
     assert not [each for each in root.iter() if "class" in each.attrib or "style" in each.attrib]
-    strokes = {each.get("stroke") for each in root.iter("{http://www.w3.org/2000/svg}path")}
+    strokes = {each.get("stroke") for each in root.iter(f"{SVG}path")}
     assert {"rgb(0, 114, 178)", "rgb(213, 94, 0)"} <= strokes
+    assert root.find(f"{SVG}rect[@fill='rgb(255, 255, 255)']") is not None, "files are light"
+    assert "rgb(28, 33, 38)" in {each.get("fill") for each in root.iter(f"{SVG}text")}
 
 
-def test_a_chart_is_saved_as_png_with_the_same_colours(page: Page) -> None:
+def test_a_saved_svg_names_its_series_and_has_no_rule(page: Page) -> None:
+    assert page.locator("#accuracy .rule circle").count() == 4
+    root = ElementTree.fromstring(saved(page, "Save accuracy as SVG"))
+    samples = {
+        label.text: (line.get("stroke"), line.get("stroke-dasharray"))
+        for each in root.iter(f"{SVG}g")
+        if (line := each.find(f"{SVG}line")) is not None and (label := each.find(f"{SVG}text")) is not None
+    }
+    lines = """(all) => all.map((each) => { const style = getComputedStyle(each);
+        return [style.stroke, style.strokeDasharray]; })"""
+    drawn = page.locator("#accuracy .line").evaluate_all(lines)
+    labels = shown_labels(page)
+    assert len(labels) == 4
+    assert [samples.get(label) for label in labels] == [tuple(each) for each in drawn]
+    assert list(root.iter(f"{SVG}circle")) == [], "they mark where somebody reads the page"
+
+
+def test_a_chart_is_saved_as_png_with_the_same_colours_and_its_legend(page: Page) -> None:
     image = Image.open(io.BytesIO(saved(page, "Save mean bandwidth as PNG"))).convert("RGB")
     drawn = page.locator("#bandwidth").bounding_box()
     assert drawn is not None
-    assert image.size == (2 * round(drawn["width"]), 2 * round(drawn["height"]))
-    pixels = np.asarray(image).reshape(-1, 3)
+    assert image.width == 2 * round(drawn["width"])
+    pixels = np.asarray(image)
     for colour in ((0, 114, 178), (213, 94, 0), (255, 255, 255)):
-        assert (pixels == colour).all(axis=1).sum() > 200, colour
+        assert (pixels == colour).all(axis=2).sum() > 200, colour
+    legend = pixels[2 * round(drawn["height"]) :]
+    for colour in ((0, 114, 178), (213, 94, 0), (104, 104, 104)):
+        assert (legend == colour).all(axis=2).sum() > 2 * 28, f"a sample's line of {colour}"
+
+
+def test_a_legend_is_not_cut_off_on_a_phone(page: Page) -> None:
+    page.set_viewport_size({"width": 320, "height": 900})
+    page.wait_for_function("document.querySelector('#accuracy').clientWidth < 320")
+    root = ElementTree.fromstring(saved(page, "Save accuracy as SVG"))
+    starts = [
+        [float(number) for number in re.findall(r"[\d.]+", each.get("transform", ""))]
+        for each in root.iter(f"{SVG}g")
+        if each.find(f"{SVG}line") is not None and "translate" in each.get("transform", "")
+    ]
+    (_, _, width, height) = (float(number) for number in root.get("viewBox", "").split())
+    rows = [y for x, y in starts if y > 250]
+    assert len(rows) == 4
+    assert len(set(rows)) > 1, "in several rows"
+    assert max(rows) + 12 < height
+    assert all(0 <= x < width for x, _ in starts)
 
 
 def test_nothing_is_wider_than_the_screen(page: Page) -> None:

@@ -134,6 +134,12 @@ def test_a_sweep_is_shown_hidden_and_saved(page: Page) -> None:
     with page.expect_download() as started:
         row.get_by_role("button", name="as JSON").click()
     assert json.loads(Path(started.value.path()).read_text())["name"] == "kept"
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Save all that is shown as CSV").click()
+    drawn = csv.DictReader(io.StringIO(Path(started.value.path()).read_text()))
+    origins = ("seeds", "profile", "weights_sha256", "version")
+    of_sweep = [[each[name] for name in origins] for each in drawn if each["source"].startswith("sweep kept")]
+    assert of_sweep == [[rows[0][name] for name in origins]] * 3, "as the sweep's own file has it"
 
 
 def test_two_sweeps_of_one_name_are_two_lines(page: Page) -> None:

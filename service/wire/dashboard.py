@@ -60,6 +60,7 @@ class ReferenceResults(Wire):
     name: str
     profile: str
     weights_sha256: str
+    version: str = Field(description="SpikeLink's that measured it")
     split: str
     images: int
     seed: int

@@ -29,6 +29,7 @@ def _results(path: Path) -> ReferenceResults:
     document = json.loads(path.read_text())
     return ReferenceResults(
         name=path.stem,
+        version=document["versions"]["spikelink"],
         points=tuple(_point(row) for row in document["points"]),
         **{
             name: document[name]

@@ -4,7 +4,7 @@
 
 const SCALE = 2;
 
-/** The canvas of a chart at twice its size, on the page's background. */
+/** The canvas of a chart at twice its size, on a background. */
 export function painted(chart, background) {
   const box = chart.viewBox.baseVal;
   const canvas = document.createElement("canvas");

@@ -2,8 +2,9 @@
 // The panel of the curves: two charts on one BER axis, a legend that switches, a readout, tables, files.
 
 import { Chart } from "./chart.js";
-import { byId, html, svg } from "./dom.js";
+import { byId, html } from "./dom.js";
 import { savePng, saveSvg, save } from "./export.js";
+import { swatch } from "./legend.js";
 import { PointSet } from "./series.js";
 import { ber, bits, count, percent } from "./units.js";
 
@@ -141,18 +142,11 @@ export class Curves {
       { type: "button", "aria-label": `Save ${what} as ${name}`, click }, name);
     const files = this.#charts.flatMap((chart, index) => {
       const { id, title } = SPECS[index];
-      return [html("span", {}, `${title}:`), button("SVG", title, () => saveSvg(chart.element, `spikelink-${id}`)),
-        button("PNG", title, () => savePng(chart.element, `spikelink-${id}`))];
+      const file = (name, saved) =>
+        button(name, title, () => saved(chart.element, this.points.shown(), `spikelink-${id}`));
+      return [html("span", {}, `${title}:`), file("SVG", saveSvg), file("PNG", savePng)];
     });
     const csv = button("CSV", "all that is shown", () => save(this.points.csv(), "spikelink-curves.csv", "text/csv"));
     return [html("span", {}, "Save"), ...files, html("span", {}, "all that is shown:"), csv];
   }
-}
-
-function swatch(each) {
-  const filled = !["X", "Plus"].includes(each.symbol);
-  return svg("svg", { class: "swatch", viewBox: "0 0 28 12", width: 28, height: 12, "aria-hidden": "true" },
-    svg("line", { x1: 0, x2: 28, y1: 6, y2: 6, stroke: each.colour, "stroke-width": 2, "stroke-dasharray": each.dash }),
-    svg("path", { d: d3.symbol(d3[`symbol${each.symbol}`], 34)(), transform: "translate(14,6)", stroke: each.colour,
-      "stroke-width": filled ? 0 : 2, fill: filled ? each.colour : "none" }));
 }

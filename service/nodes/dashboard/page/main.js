@@ -8,6 +8,7 @@ import { byId } from "./dom.js";
 import { follow } from "./live.js";
 import { Nodes } from "./nodes.js";
 import { asked } from "./problems.js";
+import { sweepSource } from "./series.js";
 import { Sweeps } from "./sweeps.js";
 import { count, percent } from "./units.js";
 
@@ -30,7 +31,10 @@ follow("v1/events", {
     if (report.role === "channel") channel.reachable(report.health !== "down");
   },
   link: (report) => channel.link(report),
-  sweep: (state) => sweeps.sweep(state),
+  sweep(state) {
+    curves.points.describe(sweepSource(state), state);
+    sweeps.sweep(state);
+  },
   points: (grown) => sweeps.grown(grown),
   gone: ({ sweep }) => sweeps.gone(sweep),
   sweeps: (store) => sweeps.store(store),
@@ -46,7 +50,10 @@ reference();
 async function reference() {
   try {
     const results = await (await asked("v1/reference")).json();
-    for (const each of results) curves.points.add(each.points, "reference");
+    for (const each of results) {
+      curves.points.describe("reference", { ...each, seeds: [each.seed] });
+      curves.points.add(each.points, "reference");
+    }
     byId("source").textContent = results.map((each) => `Reference: ${each.profile}, ${count(each.images)} ${each.split} images `
       + `of CIFAR-100, noise seed ${each.seed}, weights ${each.weights_sha256.slice(0, 12)}; `
       + `without a link ${percent(each.backbone_accuracy, 2)}.`).join(" ");

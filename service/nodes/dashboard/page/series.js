@@ -4,7 +4,8 @@
 import { look, seriesLabel } from "./systems.js";
 
 const COLUMNS = ["source", "series", "system", "theta", "t", "ber", "images", "accuracy", "accuracy_low",
-  "accuracy_high", "bandwidth_bits", "bandwidth_low", "bandwidth_high"];
+  "accuracy_high", "bandwidth_bits", "bandwidth_low", "bandwidth_high", "seeds", "profile",
+  "weights_sha256", "version"];
 const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "4 2"];
 /** Of the fixed rates, these are shown at first: the least and the most that HARQ can send. */
 const FIRST_SHOWN_T = [4, 8];
@@ -12,6 +13,12 @@ const FIRST_SHOWN_T = [4, 8];
 export class PointSet extends EventTarget {
   #points = new Map();
   #hidden = new Map();
+  #origins = new Map();
+
+  /** What the points of a source were made of: { seeds, profile, weights_sha256, version }. */
+  describe(source, { seeds, profile, weights_sha256, version }) {
+    this.#origins.set(source, { seeds: seeds.join(" "), profile, weights_sha256, version });
+  }
 
   /** Take points in the wire's form, each from a source; one that is known (same source, series, BER) is replaced. */
   add(points, source) {
@@ -69,9 +76,10 @@ export class PointSet extends EventTarget {
     this.#tell();
   }
 
-  /** What is shown, a line a point. */
+  /** What is shown, a line a point, which says by itself what it was made of. */
   csv() {
-    const rows = this.shown().flatMap((each) => each.points);
+    const rows = this.shown().flatMap((each) => each.points)
+      .map((point) => ({ ...point, ...this.#origins.get(point.source) }));
     const lines = rows.map((point) => COLUMNS.map((name) => quoted(point[name])).join(","));
     return [COLUMNS.join(","), ...lines, ""].join("\r\n");
   }
@@ -79,6 +87,11 @@ export class PointSet extends EventTarget {
   #tell() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** What the points of a sweep have as their source: with the id, for two sweeps may have one name. */
+export function sweepSource({ name, id }) {
+  return ["sweep", name, id.slice(0, 8)].filter(Boolean).join(" ");
 }
 
 function hiddenAtFirst(point) {
