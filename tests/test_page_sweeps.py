@@ -203,8 +203,9 @@ def test_what_happened_without_the_dashboard_is_seen_when_it_is_back(
 ) -> None:
     removed = start(page, "removed", bers="0.1", count=16)
     expect(removed).to_have_attribute("data-state", "complete")
-    set_latency(nodes, 700)
-    row = start(page, "unwatched", bers="0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3")
+    set_latency(nodes, 1500)
+    # BERs that no other test has: what is in the store is not measured again, and nothing would be left to do.
+    row = start(page, "unwatched", bers="0.01, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28")
     expect(page.locator("#legend label", has_text="sweep unwatched").first).to_be_visible()
     nodes.kill("dashboard")
     try:
