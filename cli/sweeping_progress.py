@@ -53,6 +53,9 @@ class SweepingProgress:
         speed = f"{self._images / elapsed_s:,.0f} img/s, {left_s // 60}:{left_s % 60:02d} left" if elapsed_s else ""
         self._progress.update(self._task, speed=speed)
 
+    def waiting(self, results: int, most: int) -> None:
+        """Not shown: a notice says that the store is away, and another that there is no more room."""
+
     def notice(self, text: str) -> None:
         """A line above the bar."""
         self._console.print(text, markup=False, soft_wrap=True)

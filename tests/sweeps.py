@@ -92,12 +92,17 @@ class Heard:
         self.events: list[UnitFinished] = []
         self.notices: list[str] = []
         self.begun = 0
+        self.most_waiting = 0
 
     def begin(self, tally: SweepTally) -> None:
         self.begun += 1
 
     def unit_finished(self, event: UnitFinished) -> None:
         self.events.append(event)
+
+    def waiting(self, results: int, most: int) -> None:
+        assert results <= most
+        self.most_waiting = max(self.most_waiting, results)
 
     def notice(self, text: str) -> None:
         self.notices.append(text)

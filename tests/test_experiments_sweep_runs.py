@@ -176,6 +176,7 @@ async def test_a_store_that_is_killed_and_comes_back(redis_server: RedisServer, 
     assert first.startswith("redis: ")
     assert first.endswith("waiting for the store, up to 60 s")
     assert last.startswith("store: back after ")
+    assert heard.most_waiting == PATIENT.spool_units
     finished = await store.finished(record.id, limit=1000)
     assert len({unit.unit for unit in finished}) == len(finished) == engine.computed
     await store.close()

@@ -83,13 +83,17 @@ def grows(line: FaultLine, name: str, by: int, patience_s: float) -> None:
 
 
 def without_its_store(line: FaultLine) -> None:
-    """Classification goes on, the sweep's own too, and both nodes that need the store say that it is away."""
+    """Classification goes on, the sweep's own too, and both nodes that need the store say that it is away.
+
+    The one that runs the sweep says how many results wait for it.
+    """
     line.wait_for_frames(8)
     with line.http("edge") as edge:
         response = edge.post("/v1/classify", params={"seed": 3}, content=IMAGE, headers=PNG)
         assert response.status_code == 200
         assert not Classification.model_validate_json(response.content).durable
     assert readiness(line, "cloud") == (200, False, "sessions stay in memory")
+    until(lambda: "of at most 500 results wait for it" in readiness(line, "dashboard")[2], "results that wait")
     status, _, sweeps = readiness(line, "dashboard")
     assert (status, sweeps.split(":")[0]) == (200, "redis")
 

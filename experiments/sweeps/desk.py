@@ -7,7 +7,8 @@ It is what ``service.nodes.dashboard.desk`` asks for. The networks' code is load
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Final, Literal
@@ -33,13 +34,18 @@ _log = logging.getLogger("spikelink")
 
 
 class _Said:
-    """Remembers the last line that a sweep said. How it grows is seen in the store."""
+    """Remembers the last line that a sweep said, and what waits for the store. How it grows is seen in the store."""
 
     text: str | None = None
+    results: int = 0
+    most: int = 0
 
     def begin(self, tally: SweepTally) -> None: ...
 
     def unit_finished(self, event: UnitFinished) -> None: ...
+
+    def waiting(self, results: int, most: int) -> None:
+        self.results, self.most = results, most
 
     def notice(self, text: str) -> None:
         self.text = text
@@ -68,12 +74,14 @@ class Desk:
 
     async def ping(self) -> None:
         """Return if the store answers."""
-        await self._store.ping()
+        with self._saying_what_waits():
+            await self._store.ping()
 
     async def look(self) -> list[SweepReport]:
         """All sweeps that this version can read, the oldest first."""
         async with self._looking:
-            return [self._report(kept) for kept in await self._shelf.look()]
+            with self._saying_what_waits():
+                return [self._report(kept) for kept in await self._shelf.look()]
 
     async def find(self, sweep: str) -> SweepReport | None:
         """One of them; None where there is none of that id."""
@@ -164,6 +172,19 @@ class Desk:
         except StoreUnavailableError:
             return False  # the run has patience with a store that is away
         return stored is not None and stored.cancelled
+
+    @contextmanager
+    def _saying_what_waits(self) -> Iterator[None]:
+        """An error of the store also says how many results of the sweep that runs here wait for it."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            waits = [
+                f"{said.results} of at most {said.most} results wait for it"
+                for sweep, said in self._said.items()
+                if said.results and self._line.place(sweep) == "running"
+            ]
+            raise StoreUnavailableError("; ".join([str(error), *waits])) from None
 
     def _report(self, kept: Kept) -> SweepReport:
         sweep, state = kept.tally.record.id, self._state(kept)

@@ -32,5 +32,8 @@ class Listener(Protocol):
     def unit_finished(self, event: UnitFinished) -> None:
         """A point has grown."""
 
+    def waiting(self, results: int, most: int) -> None:
+        """So many results wait for the store, beside the one that is being written; no more than ``most`` may."""
+
     def notice(self, text: str) -> None:
         """Something that a person should know, in one line: what is waited for, and that it is back."""

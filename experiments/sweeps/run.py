@@ -56,7 +56,8 @@ class SweepRun:
             if tally.complete or cancelled:
                 return tally
             self._listener.begin(tally)
-            async with Spool(self._store, self._record.id, self._limits.spool_units, self._patience) as spool:
+            size, waiting = self._limits.spool_units, self._listener.waiting
+            async with Spool(self._store, self._record.id, size, self._patience, waiting) as spool:
                 await self._adopt(tally, spool)
                 await self._compute(tally, spool)
                 cancelled = spool.cancelled

@@ -34,12 +34,14 @@ async def persist(operation: Callable[[], Awaitable[T]], patience: Patience) -> 
 class Spool:
     """Writes one sweep's results in the background, in the order in which they came; a context manager.
 
-    ``cancelled`` becomes true when somebody has cancelled the sweep. Every method raises StoreUnavailableError where
-    the store was away for too long.
+    ``waiting`` hears how many results wait, and how many may. ``cancelled`` becomes true when somebody has cancelled
+    the sweep. Every method raises StoreUnavailableError where the store was away for too long.
     """
 
-    def __init__(self, store: SweepStore, sweep: str, size: int, patience: Patience) -> None:
-        self._store, self._sweep, self._patience = store, sweep, patience
+    def __init__(
+        self, store: SweepStore, sweep: str, size: int, patience: Patience, waiting: Callable[[int, int], None]
+    ) -> None:
+        self._store, self._sweep, self._patience, self._waiting = store, sweep, patience, waiting
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(size)
         self.cancelled = False
         self._look_at_s = 0.0
@@ -56,6 +58,7 @@ class Spool:
     async def put(self, unit: str, result: bytes) -> None:
         """Hand a result over; waits while the spool is full."""
         await self._unless_failed(self._queue.put((unit, result)))
+        self._tell()
 
     async def drain(self) -> None:
         """Wait until everything is in the store."""
@@ -79,7 +82,11 @@ class Spool:
             unit, result = await self._queue.get()
             await persist(partial(self._store.finish, self._sweep, unit, result), self._patience)
             self._queue.task_done()
+            self._tell()
             await self._look()
+
+    def _tell(self) -> None:
+        self._waiting(self._queue.qsize(), self._queue.maxsize)
 
     async def _look(self) -> None:
         """Whether the sweep has been cancelled; not at each unit, which would cost as much as writing it."""
