@@ -4,6 +4,7 @@
 import { byId, html } from "./dom.js";
 import { save } from "./export.js";
 import { asked } from "./problems.js";
+import { sweepSource } from "./series.js";
 import { SweepForm } from "./sweep-form.js";
 import { count } from "./units.js";
 
@@ -159,8 +160,7 @@ class SweepRow {
   #state = {};
 
   constructor(state, act) {
-    // With the id, for two sweeps may have one name.
-    this.source = ["sweep", state.name, state.id.slice(0, 8)].filter(Boolean).join(" ");
+    this.source = sweepSource(state);
     this.box = html("input", {
       type: "checkbox", "aria-label": `Show ${this.source} in the charts`, change: (event) => act.show(event.target.checked),
     });
