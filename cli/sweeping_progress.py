@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cli.terminal import output
 from experiments.sweeps.events import UnitFinished
+from experiments.sweeps.pace import Pace
 from experiments.sweeps.tally import SweepTally
 
 
@@ -24,7 +25,7 @@ class SweepingProgress:
         )
         self._progress = Progress(*columns, TimeElapsedColumn(), console=self._console)
         self._task: TaskID | None = None
-        self._images, self._units, self._since_s = 0, 0, 0.0
+        self._images, self._units, self._pace = 0, 0, Pace()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -38,7 +39,8 @@ class SweepingProgress:
         if self._task is None:
             self._task = self._progress.add_task(f"sweep {tally.record.id[:12]}", speed="")
         self._progress.update(self._task, completed=tally.units_done, total=tally.units_total)
-        self._images, self._units, self._since_s = 0, 0, time.monotonic()
+        self._images, self._units, self._pace = 0, 0, Pace()
+        self._pace.see(time.monotonic(), 0, 0)
 
     def unit_finished(self, event: UnitFinished) -> None:
         """One more; a point that has stopped early leaves fewer to come."""
@@ -48,10 +50,10 @@ class SweepingProgress:
         if not event.computed:
             return
         self._images, self._units = self._images + event.images, self._units + 1
-        elapsed_s = time.monotonic() - self._since_s
-        left_s = int((event.units_total - event.units_done) * elapsed_s / self._units)
-        speed = f"{self._images / elapsed_s:,.0f} img/s, {left_s // 60}:{left_s % 60:02d} left" if elapsed_s else ""
-        self._progress.update(self._task, speed=speed)
+        self._pace.see(time.monotonic(), self._units, self._images)
+        if speed := self._pace.speed(event.units_total - event.units_done):
+            minutes, seconds = divmod(int(speed.left_s), 60)
+            self._progress.update(self._task, speed=f"{speed.images_per_s:,.0f} img/s, {minutes}:{seconds:02d} left")
 
     def waiting(self, results: int, most: int) -> None:
         """Not shown: a notice says that the store is away, and another that there is no more room."""

@@ -77,6 +77,31 @@ async def test_a_sweep_that_grows_elsewhere_is_running(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_its_speed_is_told_while_it_grows(tmp_path: Path) -> None:
+    store, theirs = (SqliteSweepStore(tmp_path / "sweeps.sqlite3") for _ in range(2))
+    clock, record = ManualClock(), made_record(IMAGES)
+    desk = desk_of(store, clock)
+    told = []
+    for done in range(5):
+        await run(record, theirs, min(done, 1))  # one unit more, each of 4 images, every 2 s
+        report = await only(desk) if done else None
+        told.append(report and (report.images_per_s, report.time_left_s))
+        clock.now_s += 2
+    assert told == [None, (None, None), (None, None), (2.0, 6.0), (2.0, 4.0)], "from the second growth that was seen"
+    clock.now_s += 11
+    assert (await only(desk)).images_per_s == 2.0
+    clock.now_s += 3
+    stands = await only(desk)
+    assert (stands.state, stands.images_per_s, stands.time_left_s) == ("unfinished", None, None)
+    await run(record, theirs, 1)
+    assert (await only(desk)).images_per_s is None, "the time that it stood still is not its pace"
+    await run(record, theirs)
+    last = await only(desk)
+    assert (last.state, last.images_per_s, last.time_left_s) == ("complete", None, None)
+    await asyncio.gather(desk.close(), theirs.close())
+
+
+@pytest.mark.asyncio
 async def test_points_and_exports_are_those_of_the_tally(tmp_path: Path) -> None:
     store, record = SqliteSweepStore(tmp_path / "sweeps.sqlite3"), made_record(IMAGES)
     await run(record, store)

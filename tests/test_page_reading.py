@@ -78,6 +78,32 @@ def test_curves_are_read_by_pointer(page: Page) -> None:
     assert page.locator("#bandwidth .rule circle").count() == page.locator("#accuracy .rule circle").count() == 4
 
 
+def test_the_least_and_the_most_bits_are_marked_where_they_are(page: Page) -> None:
+    """At the heights that the axis gives them: 2,080 = 32 + 4 x 512 bits, and 4,128 = 32 + 8 x 512."""
+    ticks = page.locator("#bandwidth .axis").nth(1).locator(".tick").evaluate_all(
+        "(all) => all.map((each) => [each.textContent, each.transform.baseVal[0].matrix.f])"
+    )  # fmt: skip  # one chain
+    (low, low_y), (high, high_y) = [(float(re.sub(r"\D", "", text)), y) for text, y in (ticks[0], ticks[-1])]
+    marks = page.locator("#bandwidth .limit").evaluate_all(
+        "(all) => all.map((each) => [each.textContent, each.querySelector('line').y1.baseVal.value])"
+    )
+    assert len(marks) == 2
+    for (text, y), bits in zip(marks, (2080, 4128), strict=True):
+        assert f"{bits:,} bits" in text
+        assert y == pytest.approx(low_y + (bits - low) / (high - low) * (high_y - low_y), abs=0.6)
+    assert page.locator("#accuracy .limit").count() == 0
+
+
+def test_every_axis_and_number_of_a_link_has_its_unit(page: Page) -> None:
+    titles = [page.locator(f"#{chart} .title").text_content() for chart in ("bandwidth", "accuracy")]
+    assert titles == ["mean bandwidth (bits per image)", "accuracy (%)"]
+    for chart in ("bandwidth", "accuracy"):
+        expect(page.locator(f"#{chart} .axis-name")).to_have_text("bit error rate (BER, errors per bit)")
+    facts = page.locator("#links .link").first.locator("dl > div")
+    for fact, wanted in {"now": r"[\d.]+ [kM]?bit/s", "since the start": r"[\d,]+ bits, [\d,]+ flipped"}.items():
+        expect(facts.filter(has=page.get_by_text(fact, exact=True)).locator("dd")).to_have_text(re.compile(wanted))
+
+
 def test_series_are_switched_by_keyboard_and_all_follows(page: Page) -> None:
     box = page.get_by_role("checkbox", name="Multi-rate, t = 4")
     box.focus()

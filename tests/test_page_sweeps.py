@@ -108,8 +108,11 @@ def test_points_appear_while_it_runs_and_cancelling_stops_it(page: Page, nodes: 
     row = start(page, "slow", bers="0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3")
     expect(page.locator("#legend label", has_text="sweep slow").first).to_be_visible()
     expect(row).to_have_attribute("data-state", "running")
+    speed = re.compile(r"\d images/s · \d+ (s|min) left")
+    expect(row).to_contain_text(speed)
     row.get_by_role("button", name="Cancel sweep slow").click()
     expect(row).to_have_attribute("data-state", "cancelled")
+    expect(row).not_to_contain_text("images/s")
     done = re.search(r"(\d+) of (\d+) units", row.inner_text())
     assert done is not None
     assert int(done[1]) < int(done[2])
@@ -224,5 +227,26 @@ def test_what_happened_without_the_dashboard_is_seen_when_it_is_back(
     assert len(wanted) == 21
     assert before != wanted, "nothing was left to do"
     until(lambda: drawn(page, "unwatched") == wanted, "the points that were measured meanwhile")
+    expect(page.locator("#sweep-status")).to_have_text("")
     expect(page.locator(".sweeps tr", has_text="removed")).to_have_count(0)
     expect(page.locator("#legend label", has_text="sweep removed")).to_have_count(0)
+
+
+def test_a_dashboard_that_cannot_be_asked_at_once_is_asked_again(page: Page, nodes: Nodes) -> None:
+    """After a restart every look at the list fails for a while; the page says so, stays live, and catches up."""
+    row = start(page, "asked again", bers="0.02", count=16)
+    expect(row).to_have_attribute("data-state", "complete")
+    wanted = drawn(page, "asked again")
+    assert len(wanted) == 3
+    page.route("**/v1/sweeps", lambda route: route.abort("connectionrefused"))
+    try:
+        nodes.kill("dashboard")
+        nodes.start("dashboard")
+        expect(page.locator("#sweep-status")).to_contain_text("Sweeps may be out of date; trying again.")
+        with page.expect_request("**/v1/sweeps"):
+            """It asks again."""
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    finally:
+        page.unroute("**/v1/sweeps")
+    expect(page.locator("#sweep-status")).to_have_text("")
+    assert drawn(page, "asked again") == wanted

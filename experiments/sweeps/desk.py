@@ -190,7 +190,8 @@ class Desk:
         sweep, state = kept.tally.record.id, self._state(kept)
         said = self._said.get(sweep)
         message = said.text if said is not None and state != "complete" else None
-        return report_of(kept.tally, kept.points, state, message)
+        speed = kept.speed if state == "running" else None
+        return report_of(kept.tally, kept.points, state, message, speed)
 
     def _state(self, kept: Kept) -> State:
         if kept.tally.complete:

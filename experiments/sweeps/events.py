@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running sweep tells: to a terminal now, to a page later."""
+"""What a running sweep tells. The page needs notices and what waits alone: it sees in the store how a sweep grows."""
 
 from dataclasses import dataclass
 from typing import Protocol

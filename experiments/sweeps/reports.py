@@ -4,12 +4,15 @@
 from typing import Literal
 
 from client import Point, SweepReport, series_name
+from experiments.sweeps.pace import Speed
 from experiments.sweeps.tally import Figures, SweepTally
 
 State = Literal["waiting", "running", "unfinished", "cancelled", "complete"]
 
 
-def report_of(tally: SweepTally, points: tuple[Point, ...], state: State, message: str | None) -> SweepReport:
+def report_of(
+    tally: SweepTally, points: tuple[Point, ...], state: State, message: str | None, speed: Speed | None
+) -> SweepReport:
     """``points`` are the tally's own (:func:`points_of`), which costs more than to keep them."""
     record = tally.record
     return SweepReport(
@@ -22,6 +25,8 @@ def report_of(tally: SweepTally, points: tuple[Point, ...], state: State, messag
         message=message,
         units_done=tally.units_done,
         units_total=tally.units_total,
+        images_per_s=speed and speed.images_per_s,
+        time_left_s=speed and speed.left_s,
         images=record.images,
         seeds=record.spec.seeds,
         points=points,

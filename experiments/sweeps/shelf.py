@@ -4,10 +4,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from client import Point
+from experiments.sweeps.pace import Pace, Speed
 from experiments.sweeps.record import Record
 from experiments.sweeps.reports import points_of
 from experiments.sweeps.spec import SpecError
@@ -30,10 +31,25 @@ class Kept:
     grown_s: float | None = None
     cancelled: bool = False
     points: tuple[Point, ...] = ()
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def tally(self) -> SweepTally:
         return self.reader.tally
+
+    @property
+    def speed(self) -> Speed | None:
+        """As it was seen to grow; None where it was not, or only once."""
+        return self.pace.speed(self.tally.units_total - self.tally.units_done)
+
+    def grew(self, now_s: float) -> None:
+        """It did between the last look and now."""
+        if not _within(self.grown_s, now_s):
+            self.pace = Pace()  # the time that it stood still is not its pace
+        # What grew between two looks that are further apart may have ended long ago.
+        if _within(self.looked_s, now_s):
+            self.grown_s = now_s
+            self.pace.see(now_s, self.tally.units_done, self.tally.images_done)
 
 
 class Shelf:
@@ -67,7 +83,7 @@ class Shelf:
 
     def lately(self, kept: Kept) -> bool:
         """Whether it was seen to grow a moment ago."""
-        return kept.grown_s is not None and self._clock() - kept.grown_s <= LATELY_S
+        return _within(kept.grown_s, self._clock())
 
     async def _take_up(self, stored: StoredSweep) -> Kept | None:
         kept = self._kept.get(stored.id) or await self._first(stored)
@@ -77,9 +93,7 @@ class Shelf:
         now_s = self._clock()
         if not kept.tally.complete and await kept.reader.read_on(self._store):
             kept.points = points_of(kept.tally)
-            # What grew between two looks that are further apart may have ended long ago.
-            if kept.looked_s is not None and now_s - kept.looked_s <= LATELY_S:
-                kept.grown_s = now_s
+            kept.grew(now_s)
         kept.looked_s = now_s
         return kept
 
@@ -95,3 +109,7 @@ class Shelf:
             return None
         kept = self._kept[stored.id] = Kept(await asyncio.to_thread(Reader, record))
         return kept
+
+
+def _within(then_s: float | None, now_s: float) -> bool:
+    return then_s is not None and now_s - then_s <= LATELY_S

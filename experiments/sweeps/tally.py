@@ -36,6 +36,7 @@ class PointTally:
         self._waiting: dict[tuple[int, int], UnitResult] = {}
         self._known: set[tuple[int, int]] = set()
         self._chunks = self._images = self._right = self._bits = self._squares = 0
+        self.images_done = 0
         self._narrow = False
 
     @property
@@ -60,6 +61,7 @@ class PointTally:
         if key in self._known:
             return
         self._known.add(key)
+        self.images_done += self._record.chunk_images(unit.chunk)
         self._waiting[key] = result
         while not self.complete and all((self._chunks, seed) in self._waiting for seed in self._seeds):
             self._count([self._waiting.pop((self._chunks, seed)) for seed in self._seeds])
@@ -117,6 +119,11 @@ class SweepTally:
     def units_total(self) -> int:
         """As far as one can tell now: a point that stops early makes it smaller."""
         return sum(point.units_total for point in self.points)
+
+    @property
+    def images_done(self) -> int:
+        """In all units that are done: an image counts once at each point and seed."""
+        return sum(point.images_done for point in self.points)
 
     def add(self, name: str, result: UnitResult) -> Unit:
         """Take up a unit of this sweep -> which one it is."""

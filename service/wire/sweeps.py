@@ -34,6 +34,10 @@ class SweepState(Wire):
     message: str | None = Field(None, description="what it waits for, or why it ended early")
     units_done: int
     units_total: int = Field(description="as far as one can tell now: a point that stops early makes it smaller")
+    images_per_s: float | None = Field(
+        None, description="while it runs, over the last minute; an image counts once at each point and seed"
+    )
+    time_left_s: float | None = Field(None, description="at that speed; null where there is none to tell")
     images: int
     seeds: tuple[int, ...]
 

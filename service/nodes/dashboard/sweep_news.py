@@ -30,6 +30,8 @@ class SweepNews:
             self._units_at_first = {report.id: report.units_done for report in reports}
         self._publish_store(SweepStoreState(available=True))
         for report in reports:
+            if report.units_done < self._units_at_first.get(report.id, 0):
+                self._units_at_first[report.id] = 0  # the store had lost it, and all that it has now is new
             self._publish(report, self._units_at_first.get(report.id, 0))
         self._take_away({report.id for report in reports})
 

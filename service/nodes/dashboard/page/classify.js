@@ -2,12 +2,12 @@
 // The panel of one image: what to send and how, the rounds as they end, the answer or what went wrong.
 
 import { Answer } from "./answer.js";
-import { byId, field, html } from "./dom.js";
+import { byId, field, html, offer } from "./dom.js";
 import { eventsOf } from "./event-stream.js";
 import { Ladder } from "./ladder.js";
 import { Picture } from "./picture.js";
 import { Trouble, asked, words } from "./problems.js";
-import { SYSTEMS, look } from "./systems.js";
+import { SYSTEMS, look, rates, served } from "./systems.js";
 
 export class Classify {
   #picture = new Picture(byId("picture"));
@@ -51,10 +51,10 @@ export class Classify {
 
   /** What the edge says that it serves. */
   node(report) {
-    const served = report.role === "edge" ? report.info?.profiles.filter((each) => each.available) : null;
-    if (!served?.length) return;
-    this.#profiles = Object.fromEntries(served.map((each) => [each.name, each]));
-    offer(this.profile, served.map((each) => each.name));
+    const profiles = served(report);
+    if (!profiles.length) return;
+    this.#profiles = Object.fromEntries(profiles.map((each) => [each.name, each]));
+    offer(this.profile, Object.keys(this.#profiles));
     this.#offer();
   }
 
@@ -64,15 +64,15 @@ export class Classify {
 
   #offer() {
     this.profileField.hidden = this.profile.options.length < 2;
-    const served = this.#chosen?.systems ?? Object.keys(SYSTEMS);
-    offer(this.system, Object.keys(SYSTEMS).filter((name) => served.includes(name)), (name) => look(name).label);
+    const systems = this.#chosen?.systems ?? Object.keys(SYSTEMS);
+    offer(this.system, Object.keys(SYSTEMS).filter((name) => systems.includes(name)), (name) => look(name).label);
     this.#fit();
   }
 
   /** Show what the chosen system takes. */
   #fit() {
-    const { steps: range, unit, score, errorFree } = look(this.system.value);
-    const steps = range && unit === "time steps" ? this.#chosen?.time_steps ?? range : range;
+    const { unit, score, errorFree } = look(this.system.value);
+    const steps = rates(this.system.value, this.#chosen);
     this.thresholdField.hidden = !score;
     this.tField.hidden = !steps;
     this.ber.disabled = Boolean(errorFree);
@@ -156,14 +156,6 @@ export class Classify {
     byId("trouble").hidden = !message;
     byId("trouble").textContent = message ?? "";
   }
-}
-
-/** What can be chosen; the choice stays where it still can be made. */
-function offer(select, values, label = (value) => value) {
-  if (values.join() === [...select.options].map((option) => option.value).join()) return;
-  const chosen = select.value;
-  select.replaceChildren(...values.map((value) => html("option", { value }, label(value))));
-  if (values.includes(chosen)) select.value = chosen;
 }
 
 function number(name, attributes) {

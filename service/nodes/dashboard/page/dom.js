@@ -34,6 +34,14 @@ export function field(label, control, hint = null) {
   return html("div", { class: "field" }, html("label", { for: id }, label), control, note);
 }
 
+/** Fill a select with what can be chosen; the choice stays where it still can be made. */
+export function offer(select, values, label = (value) => value) {
+  if (values.join() === [...select.options].map((option) => option.value).join()) return;
+  const chosen = select.value;
+  select.replaceChildren(...values.map((value) => html("option", { value }, label(value))));
+  if (values.includes(chosen)) select.value = chosen;
+}
+
 /** A term and its value, for a list of facts. */
 export function fact(term, value, title = null) {
   return html("div", {}, html("dt", {}, term), html("dd", { title }, value));

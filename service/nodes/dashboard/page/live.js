@@ -10,17 +10,17 @@ const AGAIN_MS = 1000;
 const SILENCE_MS = 40_000;
 
 /**
- * Calls on[name](document) for each event, and state("live" | "lost" | "locked") as the connection comes and goes. One
- * event after the other: a call is waited for, and where it fails the stream is opened again from that event on.
+ * Calls on[name](document) for each event, one after the other, and state("live" | "lost" | "locked") as the connection
+ * comes and goes.
  */
 export async function follow(address, on, state) {
   let last = null;
   for (;;) {
     let locked = false;
     try {
-      locked = await once(address, last, state, async ({ id, name, data }) => {
-        await on[name]?.(data);
+      locked = await once(address, last, state, ({ id, name, data }) => {
         last = id ?? last;
+        on[name]?.(data);
       });
     } catch {
       // Whatever it was, it is worth another try.
@@ -43,7 +43,7 @@ async function once(address, last, state, take) {
     silence = setTimeout(() => connection.abort(), SILENCE_MS);
   };
   try {
-    for await (const event of eventsOf(response, heard)) await take(event);
+    for await (const event of eventsOf(response, heard)) take(event);
     return false;
   } finally {
     clearTimeout(silence);

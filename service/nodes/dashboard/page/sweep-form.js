@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a sweep shall measure, as a form: systems with their thresholds or rates, BERs, noise seeds, images.
 
-import { field, html } from "./dom.js";
+import { field, html, offer } from "./dom.js";
 import { Trouble } from "./problems.js";
-import { SYSTEMS, look } from "./systems.js";
+import { SYSTEMS, look, rates } from "./systems.js";
 
 const DATA_SETS = { "cifar100-test": "CIFAR-100, test images", "cifar100-validation": "CIFAR-100, validation split" };
 const BERS = "0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3";
@@ -11,11 +11,14 @@ const BERS = "0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3";
 /** start(specification) is called with what POST /v1/sweeps takes. */
 export class SweepForm {
   #rows = new Map();
-  #served = Object.keys(SYSTEMS);
-  #thresholds = {};
-  #profile = "resnet18";
+  /** By name: what the edge says of each profile that it serves. */
+  #profiles = {};
+  /** What the rows of systems were made from. */
+  #offered = "";
 
   constructor(start) {
+    this.profile = html("select", { id: "sweep-profile", change: () => this.#offer() });
+    this.profileField = field("Profile", this.profile, "backbone, codec and their weights");
     this.name = html("input", { id: "sweep-name", type: "text", maxlength: 80, autocomplete: "off", placeholder: "none" });
     this.bers = list("sweep-bers", BERS);
     this.seeds = list("sweep-seeds", "0");
@@ -31,6 +34,7 @@ export class SweepForm {
       event.preventDefault();
       start(() => this.#specification());
     } }, this.systems, html("div", { class: "controls" },
+      this.profileField,
       field("BERs (errors per bit)", this.bers, "0 to 0.5, separated by commas"),
       field("Noise seeds", this.seeds, "separated by commas; each image is sent once a seed"),
       field("Images of", this.dataSet, "in the order of their ids"),
@@ -41,27 +45,36 @@ export class SweepForm {
   }
 
   /** What the edge says that it serves. */
-  serve(profile) {
-    const same = profile.systems.join() === this.#served.join() && profile.name === this.#profile;
-    this.#served = profile.systems;
-    this.#thresholds = profile.thresholds;
-    this.#profile = profile.name;
-    if (!same) this.#offer();
+  serve(profiles) {
+    this.#profiles = Object.fromEntries(profiles.map((each) => [each.name, each]));
+    offer(this.profile, Object.keys(this.#profiles));
+    this.#offer();
+  }
+
+  /** The systems of the chosen profile; what is filled in stays as long as they are the same. */
+  #offer() {
+    this.profileField.hidden = this.profile.options.length < 2;
+    const profile = this.#profiles[this.profile.value];
+    const served = profile?.systems ?? Object.keys(SYSTEMS);
+    const offered = JSON.stringify([profile?.name, served, profile?.time_steps]);
+    if (offered !== this.#offered) this.#draw(served, profile);
+    this.#offered = offered;
     for (const [system, { setting }] of this.#rows) {
-      if (setting && look(system).score) setting.placeholder = `${this.#thresholds[system] ?? "the profile's"}`;
+      if (setting && look(system).score) setting.placeholder = `${profile?.thresholds[system] ?? "the profile's"}`;
     }
   }
 
-  #offer() {
+  #draw(served, profile) {
     const chosen = new Set([...this.#rows].filter(([, { box }]) => box.checked).map(([system]) => system));
     this.#rows.clear();
-    const names = Object.keys(SYSTEMS).filter((name) => this.#served.includes(name));
-    const rows = names.map((system) => this.#row(system, chosen.size ? chosen.has(system) : system === "snn-sc-harq"));
+    const names = Object.keys(SYSTEMS).filter((name) => served.includes(name));
+    const rows = names.map((system) => this.#row(system, rates(system, profile),
+      chosen.size ? chosen.has(system) : system === "snn-sc-harq"));
     this.systems.replaceChildren(html("legend", {}, "Systems"), ...rows);
   }
 
-  #row(system, checked) {
-    const { label, score, steps, unit } = look(system);
+  #row(system, steps, checked) {
+    const { label, score, unit } = look(system);
     const id = `sweep-of-${system}`;
     const box = html("input", { type: "checkbox", id, checked, change: () => { if (setting) setting.disabled = !box.checked; } });
     const setting = score || steps ? html("input", {
@@ -86,7 +99,7 @@ export class SweepForm {
     if (wrong) throw new Trouble(`${wrong.labels[0].textContent}: ${wrong.validationMessage}`);
     const name = this.name.value.trim();
     return {
-      ...(name && { name }), profile: this.#profile, series,
+      ...(name && { name }), ...(this.profile.value && { profile: this.profile.value }), series,
       bers: required(this.bers, "BERs"), seeds: required(this.seeds, "Noise seeds"),
       images: { data_set: this.dataSet.value, count: this.count.valueAsNumber },
       ...(this.halfWidth.value && { stop_at_half_width: this.halfWidth.valueAsNumber }),

@@ -6,8 +6,10 @@ import { save } from "./export.js";
 import { asked } from "./problems.js";
 import { sweepSource } from "./series.js";
 import { SweepForm } from "./sweep-form.js";
-import { count } from "./units.js";
+import { served } from "./systems.js";
+import { count, duration, speed } from "./units.js";
 
+const AGAIN_MS = 2000;
 const STATES = {
   waiting: "waits for the one before it", running: "running", unfinished: "not finished", cancelled: "cancelled",
   complete: "complete",
@@ -17,6 +19,7 @@ const STATES = {
 export class Sweeps {
   #points;
   #rows = new Map();
+  #catching = null;
   #form = new SweepForm((specification) => this.#start(specification));
   #status = html("p", { role: "status", class: "note", id: "sweep-status" });
   #list = html("tbody");
@@ -33,8 +36,8 @@ export class Sweeps {
 
   /** What the edge says that it serves. */
   node(report) {
-    const profile = report.role === "edge" && report.info?.profiles.find((each) => each.available);
-    if (profile) this.#form.serve(profile);
+    const profiles = served(report);
+    if (profiles.length) this.#form.serve(profiles);
   }
 
   /** A sweep as it is now. */
@@ -58,6 +61,7 @@ export class Sweeps {
     const row = this.#rows.get(sweep);
     if (!row || row.hiddenByHand) return;
     row.box.checked = true;
+    row.pointsTold += 1;
     this.#points.add(points, row.source);
   }
 
@@ -71,28 +75,51 @@ export class Sweeps {
   }
 
   /** Whether the store answers. Each process of the dashboard says so at its first look, before it tells of sweeps. */
-  async store({ available, message }) {
+  store({ available, message }) {
     this.#tell(available ? "" : `The sweeps' store cannot be reached: ${message}. Classifying goes on.`, !available);
-    if (available && this.#rows.size > 0) await this.#catchUp();
+    this.#catching = null;
+    if (available && this.#rows.size > 0) this.#catchUp();
   }
 
-  /** Rows and points as the store has them: nobody tells what came or went before a dashboard's first look. */
+  /** Nobody tells what came or went before a dashboard's first look: ask, until it can be said. */
   async #catchUp() {
-    const before = [...this.#rows.keys()];
+    const mine = {};
+    this.#catching = mine;
+    while (this.#catching === mine) {
+      try {
+        await this.#asTheStoreHasIt();
+        if (this.#catching === mine && mine.failed) this.#tell("", false);
+        return;
+      } catch (error) {
+        if (this.#catching !== mine) return;
+        mine.failed = true;
+        this.#tell(`Sweeps may be out of date; trying again. ${error.message}`, true);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
+  }
+
+  /** Rows and points as the store has them; what events tell meanwhile is newer, and stays. */
+  async #asTheStoreHasIt() {
+    const before = new Map([...this.#rows].map(([id, row]) => [id, { told: row.told, units: row.unitsDone }]));
     const states = await (await asked("v1/sweeps")).json();
     const there = new Set(states.map(({ id }) => id));
-    for (const id of before.filter((each) => !there.has(each))) this.gone(id);
+    for (const [id, { told }] of before) {
+      if (!there.has(id) && this.#rows.get(id)?.told === told) this.gone(id);
+    }
     await Promise.all(states.map(async (state) => {
-      const row = this.#rows.get(state.id);
-      const grew = row && !row.hiddenByHand && state.units_done > row.unitsDone;
-      this.sweep(state);
-      if (grew || row?.box.checked) await this.#redraw(state.id, row);
+      const row = this.#rows.get(state.id), known = before.get(state.id);
+      if (row?.told === known?.told) this.sweep(state);
+      const grew = known && state.units_done > known.units;
+      if (row && !row.hiddenByHand && (grew || row.box.checked)) await this.#draw(state.id, row);
     }));
   }
 
-  async #redraw(id, row) {
+  /** All points of a sweep, unless somebody hides it, or more of them come, while they are fetched. */
+  async #draw(id, row) {
+    const { pointsTold } = row;
     const report = await (await asked(`v1/sweeps/${id}`)).json();
-    if (row.hiddenByHand) return; // meanwhile
+    if (row.hiddenByHand || row.pointsTold !== pointsTold) return;
     row.box.checked = true;
     this.#points.replace(report.points, row.source);
   }
@@ -105,9 +132,7 @@ export class Sweeps {
       const state = await response.json();
       this.sweep(state);
       const row = this.#rows.get(state.id);
-      row.hiddenByHand = false;
       await this.#show(state.id, true);
-      row.box.checked = true;
       return `${row.source}: ${STATES[state.state]}.`;
     });
   }
@@ -120,8 +145,7 @@ export class Sweeps {
       return;
     }
     await this.#told(async () => {
-      const report = await (await asked(`v1/sweeps/${id}`)).json();
-      this.#points.add(report.points, row.source);
+      await this.#draw(id, row);
       return "";
     });
   }
@@ -157,6 +181,9 @@ export class Sweeps {
 
 class SweepRow {
   hiddenByHand = false;
+  /** How often events have told of it, and of its points. */
+  told = 0;
+  pointsTold = 0;
   #state = {};
 
   constructor(state, act) {
@@ -183,12 +210,14 @@ class SweepRow {
   }
 
   update(state) {
+    this.told += 1;
     this.#state = state;
     this.element.dataset.state = state.state;
     this.bar.max = Math.max(1, state.units_total);
     this.bar.value = state.units_done;
     const done = `${count(state.units_done)} of ${count(state.units_total)} units`;
-    this.words.textContent = [STATES[state.state], done, state.message].filter(Boolean).join(" · ");
+    const pace = state.images_per_s === null ? [] : [speed(state.images_per_s), `${duration(state.time_left_s)} left`];
+    this.words.textContent = [STATES[state.state], done, ...pace, state.message].filter(Boolean).join(" · ");
     this.images.textContent = `${count(state.images)} × ${state.seeds.length} ${state.seeds.length === 1 ? "seed" : "seeds"}`;
     this.button.textContent = goesOn(state) ? "Cancel" : "Resume";
     this.button.setAttribute("aria-label", `${this.button.textContent} ${this.source}`);

@@ -20,3 +20,14 @@ export function seriesLabel(point) {
   if (point.t !== null && point.t !== undefined) return `${label}, t = ${point.t}`;
   return point.theta === null || point.theta === undefined ? label : `${label}, θ ${point.theta}`;
 }
+
+/** The least and the most t of a system: a profile says its own where they are its time steps. */
+export function rates(system, profile) {
+  const { steps, unit } = look(system);
+  return unit === "time steps" ? profile?.time_steps ?? steps : steps;
+}
+
+/** The profiles that an edge says it serves; none from another node. */
+export function served(report) {
+  return report.role === "edge" ? (report.info?.profiles ?? []).filter((each) => each.available) : [];
+}
