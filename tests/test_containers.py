@@ -4,9 +4,11 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
 
 import httpx2
 import pytest
+from browser import opened, running_chromium
 from containers import (
     CHANNEL_IMAGE,
     MODEL_IMAGE,
@@ -21,12 +23,18 @@ from containers import (
     started,
     until,
 )
+from playwright.sync_api import expect
+from sweep_bench import in_process
+from toy_cifar import write_toy_test_set
 
 from client import Client, NotAuthorizedError, SpikeLinkError
+from experiments.sweeps.export import as_json
+from models.weights import WEIGHTS_FOLDER
 
 pytestmark = [pytest.mark.containers, pytest.mark.long]
 
 ROLES = ("edge", "channel", "cloud", "dashboard")
+SWEEP_IMAGES = 16
 TOKEN, ADMIN_TOKEN = "/run/spikelink/token", "/run/spikelink/admin_token"
 
 _OWN_PACKAGES = """
@@ -51,12 +59,21 @@ def images() -> None:
 
 
 @pytest.fixture(scope="module")
-def stack(images: None) -> Iterator[Project]:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for compose to mount, which the dashboard's user may read."""
+    folder = tmp_path_factory.mktemp("data")
+    folder.chmod(0o755)
+    write_toy_test_set(folder / "cifar-100-binary", SWEEP_IMAGES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stack(images: None, data: Path) -> Iterator[Project]:
     # An empty port lets the engine choose: the tests disturb nobody who has 8001 in use.
     project = Project(
         f"spikelink-test-{os.getpid()}",
         "docker-compose.yml",
-        {"EDGE_PORT": "", "CHANNEL_PORT": "", "DASHBOARD_PORT": "", "DEADLINE_S": "240"},
+        {"EDGE_PORT": "", "CHANNEL_PORT": "", "DASHBOARD_PORT": "", "DEADLINE_S": "240", "DATA": str(data)},
     )
     with started(project):
         project.wait_healthy("edge")
@@ -141,6 +158,44 @@ def test_the_page_works_against_the_containers(stack: Project) -> None:
         assert {node["role"]: node["health"] for node in found} == dict.fromkeys(ROLES, "ready")
         assert http.get("/readyz").json()["checks"] == {"page": "ok", "sweeps": "ok"}
         assert http.get("/v1/sweeps").json() == []
+
+
+def test_a_browser_sends_an_image_and_runs_a_sweep_through_the_containers(
+    stack: Project, data: Path, tmp_path: Path
+) -> None:
+    """The sweep's figures are to the last digit those of the same sweep in this process."""
+    url = stack.url("dashboard", 8000)
+    token, admin_token = stack.execute("dashboard", "cat", TOKEN), stack.execute("dashboard", "cat", ADMIN_TOKEN)
+    with running_chromium() as browser, opened(browser, f"{url}/#token={token}") as tab:
+        page = tab.page
+        page.get_by_alt_text("a rocket").click()
+        expect(page.locator(".verdict")).to_be_visible()
+        assert page.locator("#ladder li").count() > 0
+        page.get_by_text("A new sweep", exact=True).click()
+        page.check("#sweep-of-multi-rate")
+        settings = {"of-multi-rate-settings": "4", "bers": "0, 0.2", "count": str(SWEEP_IMAGES), "name": "contained"}
+        for name, value in settings.items():
+            page.fill(f"#sweep-{name}", value)
+        page.click("#sweep-start")
+        expect(page.get_by_role("dialog")).to_contain_text("Changing this needs the admin token")
+        page.fill("#token", admin_token)
+        page.get_by_role("button", name="Use it").click()
+        row = page.locator(".sweeps tr", has_text="contained")
+        expect(row).to_have_attribute("data-state", "complete")
+        expect(page.locator("#legend label", has_text="sweep contained")).to_have_count(2)
+        with page.expect_download() as saved:
+            row.get_by_role("button", name="as JSON").click()
+        found = Path(saved.value.path()).read_text()
+        assert [text for text in tab.complaints if "status of 401" not in text] == []
+        assert tab.origins == {url}
+    spec = {
+        "name": "contained",
+        "bers": [0, 0.2],
+        "seeds": [0],
+        "images": {"data_set": "cifar100-test", "count": SWEEP_IMAGES},
+        "series": [{"system": "snn-sc-harq"}, {"system": "multi-rate", "t": [4]}],
+    }
+    assert found == as_json(in_process(spec, data / "cifar-100-binary", WEIGHTS_FOLDER, tmp_path))
 
 
 def test_an_image_is_classified_through_the_three_containers(client: Client) -> None:
