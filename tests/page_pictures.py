@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the picture of the page in docs/images: the project's own weights, four real nodes, a real Chromium.
 
-python tests/page_pictures.py
+python tests/page_pictures.py CIFAR_FOLDER
 """
 
+import sys
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from browser import opened, running_chromium
 from nodes import three_nodes
+from PIL import Image
 from playwright.sync_api import Page, ViewportSize, expect
 
 from cli.processes import Ports
@@ -16,6 +20,8 @@ from models.weights import WEIGHTS_FOLDER
 
 IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
+#: A drawing has few colours, and a file with a palette a third of the bytes.
+COLOURS: Final = 255
 
 
 def send_a_rocket(page: Page) -> None:
@@ -24,17 +30,40 @@ def send_a_rocket(page: Page) -> None:
         page.fill(f"#{name}", value)
     page.get_by_alt_text("a rocket").click()
     expect(page.locator(".verdict")).to_be_visible()
+
+
+def run_a_sweep(page: Page, images: int, units: int) -> None:
+    """Of the margin rule, until so many of its units are done and it has a speed."""
+    page.get_by_text("A new sweep", exact=True).click()
+    page.uncheck("#sweep-of-snn-sc-harq")
+    page.check("#sweep-of-snn-sc-margin-harq")
+    for name, value in {"bers": "0, 0.1, 0.2, 0.3", "count": str(images), "name": "live"}.items():
+        page.fill(f"#sweep-{name}", value)
+    page.click("#sweep-start")
+    page.get_by_text("A new sweep", exact=True).click()
+    row = page.locator(".sweeps tr", has_text="live")
+    expect(row).to_contain_text("left")
+    page.wait_for_function("(least) => document.querySelector('.sweeps progress').value >= least", arg=units)
+
+
+def take(page: Page, file: Path) -> None:
+    """The whole page in light, as wide as a projector."""
     page.emulate_media(reduced_motion="reduce")
+    page.set_viewport_size(SIZE)
+    with Image.open(BytesIO(page.screenshot(full_page=True))) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
-def main() -> None:
-    """In light, as wide as a projector."""
-    nodes = three_nodes(WEIGHTS_FOLDER, {"cloud": {"SPIKELINK_STORE": "memory://"}}, Ports(0, 0, 0, 0))
-    with running_chromium() as browser, nodes as running, opened(browser, running.urls["dashboard"]) as tab:
-        send_a_rocket(tab.page)
-        tab.page.set_viewport_size(SIZE)
-        tab.page.screenshot(path=IMAGES / "dashboard.png", full_page=True)
+def main(data: Path) -> None:
+    with TemporaryDirectory() as folder, running_chromium() as browser:
+        dashboard = {"SPIKELINK_DATA": str(data), "SPIKELINK_SWEEP_STORE": f"sqlite://{folder}/sweeps.sqlite3"}
+        environment = {"cloud": {"SPIKELINK_STORE": "memory://"}, "dashboard": dashboard}
+        nodes = three_nodes(WEIGHTS_FOLDER, environment, Ports(0, 0, 0, 0))
+        with nodes as running, opened(browser, running.urls["dashboard"]) as tab:
+            send_a_rocket(tab.page)
+            run_a_sweep(tab.page, images=2000, units=110)
+            take(tab.page, IMAGES / "dashboard.png")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -13,9 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 from browser import Tab, opened, running_chromium
 from nodes import three_nodes, until
+from page_pictures import run_a_sweep, send_a_rocket, take
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from toy_cifar import write_toy_test_set
 
@@ -250,3 +253,19 @@ def test_a_dashboard_that_cannot_be_asked_at_once_is_asked_again(page: Page, nod
         page.unroute("**/v1/sweeps")
     expect(page.locator("#sweep-status")).to_have_text("")
     assert drawn(page, "asked again") == wanted
+
+
+def test_the_picture_of_the_docs_can_be_taken(page: Page, nodes: Nodes, tmp_path: Path) -> None:
+    """An image's ladder, and a sweep while it runs, all of whose controls are in sight."""
+    set_latency(nodes, 700)
+    page.get_by_text("A new sweep", exact=True).click()  # it is open, and the picture is taken from the start
+    send_a_rocket(page)
+    run_a_sweep(page, images=IMAGES, units=2)
+    take(page, tmp_path / "page.png")
+    table = page.locator("#sweeps .scroll")
+    assert table.evaluate("(each) => each.scrollWidth - each.clientWidth") == 0
+    with Image.open(tmp_path / "page.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape[1] == 1440
+    for colour in ((0, 114, 178), (213, 94, 0), (255, 255, 255)):
+        assert (pixels == colour).all(axis=2).sum() > 200, colour

@@ -6,7 +6,7 @@ const HEIGHT = 264;
 
 /**
  * A chart of one value of the points.
- * spec: { id, title, unit, value, low, high, limits: [{ at, label }], format }
+ * spec: { id, title, unit, value, low, high, limits: [{ at, label, below }], format }
  */
 export class Chart {
   #svg;
@@ -78,10 +78,10 @@ export class Chart {
   }
 
   #limits(x, y) {
-    for (const { at, label } of this.#spec.limits) {
+    for (const { at, label, below } of this.#spec.limits) {
       const group = this.#svg.append("g").attr("class", "limit");
       group.append("line").attr("x1", x.range()[0]).attr("x2", x.range()[1]).attr("y1", y(at)).attr("y2", y(at));
-      group.append("text").attr("x", x.range()[0] + 6).attr("y", y(at) - 5).text(label);
+      group.append("text").attr("x", x.range()[0] + 6).attr("y", y(at) + (below ? 18 : -5)).text(label);
     }
   }
 
