@@ -4,7 +4,7 @@
 Shapes   none
 Units    positions and lengths in bits; t in time steps.
 Math     none
-Source   DESIGN.md, section 2
+Source   docs/protocol.md, Bits
 Differs  none
 """
 

@@ -3,7 +3,7 @@
 
 A pass is a function and its tensors (models/inference.py), so sessions stack where they meet in a network: in
 different rounds, of different systems, single images and batches. Whole tiles keep it out of the results: a row comes
-out the same whatever lies beside it (DESIGN.md, section 3).
+out the same whatever lies beside it (docs/decisions/0002).
 """
 
 import threading

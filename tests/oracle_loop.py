@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SNN-SC-HARQ as a plain loop, from arXiv 2310.08804 (Algorithm 1, Eqs. 1 to 5) and DESIGN.md, sections 1 and 2.
+"""SNN-SC-HARQ as a plain loop, from arXiv 2310.08804 (Algorithm 1, Eqs. 1 to 5) and docs/protocol.md.
 
 Shares no code with models/ or channel/: tensors, torch.nn.functional and the weights' values by name (resnet18).
 It runs every time step of every image first and plays the protocol afterwards, image by image; the link goes the other

@@ -172,7 +172,7 @@ class Session:
         )
 
     def after(self, event: Event, oracle: Oracle, now_s: float) -> tuple["Session", Reply]:
-        """The table of DESIGN.md, section 6."""
+        """The table of docs/protocol.md, What the cloud answers."""
         if isinstance(event, Closing):
             return self._closed(event, oracle, now_s)
         frame, head = event.frame, event.frame.head

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("channel", "models", "service", "client", "experiments", "cli")
-#: DESIGN.md, section 3. A name covers what stands below it.
+#: The list in README.md, How it is built. A name covers what stands below it.
 MAY_IMPORT = {
     "channel": (),
     "models": ("channel.bits",),

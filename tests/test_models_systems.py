@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames and payloads of every system as DESIGN.md, section 2 lists them, and the stop rule."""
+"""Frames and payloads of every system in numbers, and the stop rule."""
 
 import math
 from dataclasses import replace

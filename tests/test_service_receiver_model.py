@@ -2,7 +2,7 @@
 """The receiver as a model: whatever happens to frames, replicas and time, one decision per block, and always the same.
 
 Repeated, reordered, lost, truncated, damaged, late, together, cut off in the middle; replicas that share a store and
-die: every reply is one that the table of DESIGN.md, section 6, allows, with the numbers of the in-process link.
+die: every reply is one that the table of docs/protocol.md allows, with the numbers of the in-process link.
 """
 
 import itertools

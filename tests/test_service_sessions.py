@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The session table of DESIGN.md, section 6, row by row: frames made by hand against one cloud, on both stores."""
+"""What the cloud answers, docs/protocol.md, row by row: frames made by hand against one cloud, on both stores."""
 
 import threading
 from collections.abc import Iterator

@@ -18,8 +18,8 @@ import numpy as np
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.rules import Choice, Rule, at_point, by_threshold
 
-#: Validation's mean bandwidth at BER 0 that defaults may spend; 92 bits below the 2,592 of DESIGN.md, section 8,
-#: because 2,500 validation images fix the mean only to about 20 bits.
+#: Validation's mean bandwidth at BER 0 that defaults may spend; 92 bits below the 2,592 that they may spend on the test
+#: set, because 2,500 validation images fix the mean only to about 20 bits.
 LIMIT_BITS: Final = 2500.0
 #: The figures' thresholds: mean bandwidth over the BERs at these shares of the way from the smallest to the largest.
 FIGURE_SHARES: Final = (0.25, 0.5, 0.75)

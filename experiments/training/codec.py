@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Codec stages: Algorithm 1 of arXiv 2310.08804, on features of a frozen backbone.
 
-For the paper's codec t is drawn per batch from t0..T and p per image from U(0, 0.3), as DESIGN.md section 4 reads the
+For the paper's codec t is drawn per batch from t0..T and p per image from U(0, 0.3), as we read the
 paper; the loss is Eq. (4), its cross-entropy with the label smoothing that the backbone was trained with. For a share
 of it, the codec may learn instead what the task head itself says of F (distillation, arXiv 1503.02531, temperature 1).
 """

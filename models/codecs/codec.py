@@ -4,7 +4,7 @@
 Shapes   B blocks, N bits of a frame; f_BCHW [B, C, 4, 4].
 Units    bits in {0, 1}; crossover probability p in [0, 0.5]; t in time steps.
 Math     none
-Source   DESIGN.md, sections 2 to 4
+Source   docs/protocol.md, Bits
 Differs  none
 """
 

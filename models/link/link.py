@@ -4,7 +4,7 @@
 Shapes   B batch, C channels, H rows, W columns, N bits; x_BCHW uint8 [B, 3, 32, 32].
 Units    ber and feedback_ber are crossover probabilities in [0, 0.5]; theta as the system's score.
 Math     Algorithm 1 with Eqs. (1) to (3); stop by the estimate of Eq. (5)
-Source   Section II-A of arXiv 2310.08804; feedback errors: DESIGN.md, section 6.
+Source   Section II-A of arXiv 2310.08804; feedback errors: docs/protocol.md.
 Differs  none beyond those of the parts.
 """
 

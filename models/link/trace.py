@@ -5,7 +5,7 @@ Shapes   logits_L [100].
 Units    payload and flips in bits; similarity a cosine; margin a difference of probabilities; outlook
          in [-1, 1].
 Math     none
-Source   DESIGN.md, sections 1 and 2
+Source   docs/protocol.md, One image and Bits
 Differs  none
 """
 

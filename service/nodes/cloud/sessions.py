@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The session table: which frame is answered how (DESIGN.md, section 6).
+"""The session table: which frame is answered how (docs/protocol.md, What the cloud answers).
 
 Advancing a record is a compare-and-set in the store, so any replica may take any frame; within a process a lock a
 session makes a repeated frame wait for the first one's answer instead of computing it twice.
