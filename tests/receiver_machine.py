@@ -229,7 +229,9 @@ class ReceiverMachine(RuleBasedStateMachine):
         """The store holds one of the possible sessions; its rounds never decrease, and what was decided stays."""
         record = self.bench.record(talk.session)
         rounds, ends = ((), {}) if record is None else (record.rounds, record.ends)
-        held = tuple((each.digest.hex(), each.rows, each.combined, each.crossover, each.bits) for each in rounds)
+        held = tuple(
+            (each.digest.hex(), each.rows, each.combined, each.crossover, len(each.payload)) for each in rounds
+        )
         ended = {row: End(*vars(end).values()) for row, end in ends.items()}
         known = [(_rounds(session), _ends(session)) for session in self.possible[talk.session]]
         assert (held, ended) in known, (held, ended, known)
@@ -245,8 +247,16 @@ def _some(rows: list[int]) -> st.SearchStrategy[list[int]]:
 
 
 def _rounds(session: Session) -> tuple[object, ...]:
+    """Of the bits only what was combined is kept, and nothing once all blocks have ended."""
+    kept = 0 if all(session.ends) else 1
     return tuple(
-        (taken.digest[: 2 * DIGEST_BYTES], taken.blocks, taken.combined, taken.crossover, taken.bits)
+        (
+            taken.digest[: 2 * DIGEST_BYTES],
+            taken.blocks,
+            taken.combined,
+            taken.crossover,
+            kept * taken.bits * len(taken.combined) // 8,
+        )
         for taken in session.rounds
     )
 

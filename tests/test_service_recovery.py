@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must not show in an answer: a dropped cache, a restart, another replica, a race, a store that was away."""
 
+import asyncio
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import pytest
-from nodes import NEVER, Cloud, Sender, converse, lasting, running_cloud, until
+from nodes import NEVER, Cloud, Sender, converse, lasting, problem, running_cloud, until
 from redis_server import RedisServer, running_redis
 from toy import load_link
 
@@ -21,6 +23,7 @@ from models.systems import SYSTEMS
 from models.weights import read_manifest
 from service.nodes.cloud.engine import Engine
 from service.nodes.cloud.record import decode
+from service.stores import open_store
 from service.wire import FrameAnswer, ResultAnswer
 
 
@@ -225,3 +228,34 @@ def test_a_stopped_cloud_lets_its_networks_go(toy_folder: Path, tmp_path: Path) 
     with running_cloud(toy_folder, f"sqlite://{tmp_path}/sessions.sqlite3"):
         assert receivers() == before + 1
     assert receivers() == before
+
+
+def swap_record(url: str, session: str, value: bytes, version: int) -> None:
+    """Put something else under a session into a store, past the cloud."""
+
+    async def swap() -> None:
+        store = open_store(url)
+        await store.open()
+        try:
+            assert (await store.swap(session, value, expected=version, ttl_s=60)).done
+        finally:
+            await store.close()
+
+    asyncio.run(swap())
+
+
+@pytest.mark.parametrize("written", [lambda fields: fields[1:], lambda fields: (fields[0] + 1, *fields[1:], "more")])
+def test_a_record_of_another_version_is_gone_and_the_session_begins_anew(
+    clouds: tuple[Cloud, Cloud], toy_folder: Path, written: Callable[[tuple[object, ...]], tuple[object, ...]]
+) -> None:
+    """While replicas of two versions share a store: of one before records had a number, and of one to come."""
+    sender = Sender(toy_folder)
+    first = clouds[0].send(sender.frame(1))
+    stored = clouds[0].record(sender.session)
+    assert stored is not None
+    other = msgpack.packb(written(msgpack.unpackb(stored.value, use_list=False)))
+    swap_record(clouds[0].store_url, sender.session, other, stored.version)
+    for found in (clouds[0].post(sender.frame(2)), clouds[1].result(sender.session, 0)):
+        assert "another version" in problem(found, 410).detail
+    fresh = again(sender)
+    assert clouds[0].send(fresh.frame(1)).answers == first.answers

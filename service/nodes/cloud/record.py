@@ -15,22 +15,25 @@ from channel.bits import Bits, unpack
 
 #: A digest tells one frame from another within a session; 128 bits are plenty and keep the record small.
 DIGEST_BYTES: Final = 16
+#: To be raised with every change of the fields: replicas of two versions may share a store while one follows the other.
+_FORMAT: Final = 2
+
+
+class RecordFormatError(ValueError):
+    """A record that another version of SpikeLink wrote."""
 
 
 @dataclass(frozen=True)
 class RoundRecord:
     """One frame: which rows it named, what arrived for those still open, and what each was answered.
 
-    ``bits`` is what a block of the frame has; ``payload`` is empty once the session has ended; a score is what the stop
-    rule went by, 1 or 0 for a CRC.
+    ``payload`` is empty once the session has ended; a score is what the stop rule went by, 1 or 0 for a CRC.
     """
 
-    t: int
     digest: bytes
     crossover: float
     rows: tuple[int, ...]
     combined: tuple[int, ...]
-    bits: int
     payload: bytes
     scores: tuple[float | None, ...]
 
@@ -90,17 +93,20 @@ class SessionRecord:
 
 
 def encode(record: SessionRecord) -> bytes:
-    """A record as msgpack, field values only: the order of the fields is the format."""
+    """A record as msgpack: the format's number, then field values only, in the order of the fields."""
     fields = dict(vars(record))  # shallow: dataclasses.asdict copies every value, 40 times slower at 256 blocks
     fields["rounds"] = [tuple(vars(entry).values()) for entry in record.rounds]
     fields["ends"] = [(row, *vars(end).values()) for row, end in record.ends.items()]
-    packed: bytes = msgpack.packb(tuple(fields.values()))
+    packed: bytes = msgpack.packb((_FORMAT, *fields.values()))
     return packed
 
 
 def decode(packed: bytes) -> SessionRecord:
-    """The inverse of :func:`encode`."""
-    profile, weights, system, theta, fixed_t, blocks, rounds, ends = msgpack.unpackb(packed, use_list=False)
+    """The inverse of :func:`encode`. Raises RecordFormatError where the format is another."""
+    format_, *fields = msgpack.unpackb(packed, use_list=False)
+    if format_ != _FORMAT:
+        raise RecordFormatError(f"a record of format {format_!r}, not {_FORMAT}")
+    profile, weights, system, theta, fixed_t, blocks, rounds, ends = fields
     return SessionRecord(
         profile,
         weights,

@@ -21,8 +21,16 @@ from service.errors import BadFrame, Busy, SessionConflict, SessionGone, Unproce
 from service.hop import Deadline
 from service.nodes.cloud.answers import block_result, round_answers, rows_of
 from service.nodes.cloud.engine import Engine
-from service.nodes.cloud.record import DIGEST_BYTES, EndRecord, RoundRecord, SessionRecord, decode, encode
-from service.stores.protocol import SessionStore, Swap
+from service.nodes.cloud.record import (
+    DIGEST_BYTES,
+    EndRecord,
+    RecordFormatError,
+    RoundRecord,
+    SessionRecord,
+    decode,
+    encode,
+)
+from service.stores.protocol import SessionStore, Stored, Swap
 from service.wire import THRESHOLD, BlockAnswer, BlockResult, FrameHead
 
 #: An ended session stays for repeated and late frames, which come within the edge's deadline, and no longer: it
@@ -104,7 +112,7 @@ class Sessions:
                 stored = await self._store.load(session)
                 if stored is None:
                     raise SessionGone(f"session {session} is unknown or expired")
-                record = decode(stored.value)
+                record = _read(stored, session)
                 rows = rows_of(record, blocks)
                 if all(row in record.ends for row in rows):
                     results = tuple(block_result(record, row) for row in rows)
@@ -147,7 +155,7 @@ class Sessions:
         """The session's record and its version; a fresh record and None for the first frame of a new session."""
         stored = await self._store.load(head.session)
         if stored is not None:
-            record = decode(stored.value)
+            record = _read(stored, head.session)
             began = (record.profile, record.system, record.theta, record.weights.hex())
             if began != (head.profile, head.system, head.threshold, head.weights):
                 raise SessionConflict(
@@ -179,12 +187,10 @@ class Sessions:
             decided = await self._queue.run(deadline, decide, *frame_of)
             answers = dict(zip(fresh, decided, strict=True))
         entry = RoundRecord(
-            frame.t,
             bytes.fromhex(arrived.head.digest)[:DIGEST_BYTES],
             arrived.crossover,
             rows,
             fresh,
-            frame.bits,
             pack(bits_BN),
             tuple(_score(answers.get(row)) for row in rows),
         )
@@ -212,6 +218,14 @@ class Sessions:
     async def _swap(self, session: str, record: SessionRecord, version: int | None) -> Swap:
         ttl_s = min(self._limits.ttl_s, _LINGER_S) if record.ended else self._limits.ttl_s
         return await self._store.swap(session, encode(record.stripped()), expected=version, ttl_s=ttl_s)
+
+
+def _read(stored: Stored, session: str) -> SessionRecord:
+    """Raises SessionGone for another version's, so that the edge replays its frames into a session of this one."""
+    try:
+        return decode(stored.value)
+    except RecordFormatError:
+        raise SessionGone(f"session {session} was begun by another version of SpikeLink") from None
 
 
 def _replayed(record: SessionRecord, head: FrameHead) -> tuple[BlockAnswer, ...]:
