@@ -17,7 +17,7 @@ from models.profiles import PROFILES
 from models.systems import SYSTEMS, frame_of_round, last_round
 from service.nodes.channel.app import create_channel
 from service.settings import ChannelSettings
-from service.wire import BER, CROSSOVER, DEADLINE_MS, SEED, THRESHOLD, FrameHead
+from service.wire import BER, CROSSOVER, DEADLINE_MS, REQUEST_ID, SEED, THRESHOLD, FrameHead
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
 HEAD = FrameHead(
@@ -48,7 +48,7 @@ def test_frames_of_every_system() -> None:
 def test_headers_of_both_hops() -> None:
     rows = {row[0].strip("`"): set(row[1].split(", ")) for row in table("| header | on the hop to |")}
     both = {name for name, hops in rows.items() if hops == {"channel", "cloud"}}
-    assert both == {*HEAD, DEADLINE_MS}
+    assert both == {*HEAD, DEADLINE_MS, REQUEST_ID, "Authorization"}
     assert {name for name, hops in rows.items() if hops == {"channel"}} == {SEED, BER}
     assert {name for name, hops in rows.items() if hops == {"cloud"}} == {CROSSOVER}
     assert HEAD["SpikeLink-Blocks"] == "0-2,7"

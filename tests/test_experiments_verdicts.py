@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.figures.claim import Claim
 from experiments.figures.claims import claims
 from experiments.figures.results import Results, load_results, one, where
 from experiments.figures.summary import summary
@@ -16,6 +17,7 @@ from experiments.figures.targets import Target, targets
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEM = "snn-sc-harq"
 MARGIN = "snn-sc-margin-harq"
+LDPC = "snn-sc-ldpc-harq"
 
 
 @pytest.fixture
@@ -162,3 +164,57 @@ def test_the_summary_says_what_the_intervals_say(results: Results) -> None:
     said = " ".join(summary(results))
     assert "similarity loses against a fixed rate" in said
     assert "would not mend that" in said
+
+
+def of_claim(results: Results, begin: str) -> Claim:
+    (found,) = [row for row in claims(results) if row.claim.startswith(begin)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("intervals", "said"),
+    [
+        (([-1.0, 0.5], [-1.0, 0.5]), "not told apart from Multi-rate at equal bits below BER 0.1"),
+        (([0.1, 0.5], [0.2, 0.5]), "ahead of Multi-rate"),
+        (([-0.9, -0.5], [-0.9, -0.5]), "behind Multi-rate"),
+        (([-0.9, -0.5], [0.1, 0.5]), "ahead in 1 and behind in 1 of 2 BERs of Multi-rate"),
+    ],
+)
+def test_separate_coding_is_compared_at_equal_bits(
+    results: Results, intervals: tuple[list[float], list[float]], said: str
+) -> None:
+    for ber, interval in zip((0.0, 0.05), intervals, strict=True):
+        one(results.gaps["baselines"], system=LDPC, ber=ber).update(interval_true=interval)
+    set_point(results, LDPC, "default", 0.0, accuracy=80.0)
+    set_point(results, LDPC, "default", 0.15, accuracy=70.0)
+    row = of_claim(results, "separate coding is best")
+    assert row.difference.startswith(said)
+    assert "loses 10.0 at 0.15" in row.difference
+    assert "1-bit CNN" not in row.why, "it has less than 80 %"
+    set_point(results, LDPC, "default", 0.0, accuracy=70.0, bandwidth_bits=2080)
+    assert "has more at no more bits" in of_claim(results, "separate coding is best").why
+    set_point(results, LDPC, "default", 0.0, bandwidth_bits=500)
+    assert "has more at no more bits" not in of_claim(results, "separate coding is best").why, "none has so few"
+
+
+def test_separate_codings_bandwidth_is_at_its_limit_or_short_of_it(results: Results) -> None:
+    set_point(results, LDPC, "default", 0.15, bandwidth_bits=4128.0)
+    assert of_claim(results, "separate coding's bandwidth").difference == "none"
+    set_point(results, LDPC, "default", 0.15, bandwidth_bits=4000.0)
+    assert of_claim(results, "separate coding's bandwidth").difference == "128 bits below the limit at BER 0.15"
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"), [([0.1, 0.9], "ahead of"), ([-0.9, -0.1], "behind"), ([-0.1, 0.9], "not told apart from")]
+)
+def test_a_codec_without_spikes_is_compared_where_the_channel_is_worst(
+    results: Results, interval: list[float], said: str
+) -> None:
+    one(results.gaps["baselines"], system="cnn-1bit", setting="t=4", ber=0.3).update(interval_true=interval)
+    assert f"is {said} the spiking one" in of_claim(results, "spikes are more robust").difference
+
+
+def test_without_baselines_nothing_is_said_of_them(results: Results) -> None:
+    for rows in (results.gaps["baselines"], results.rates["points"]):
+        rows[:] = [row for row in rows if row["system"] not in (LDPC, "cnn-1bit")]
+    assert not [row for row in claims(results) if "separate" in row.claim or "spikes" in row.claim]

@@ -25,7 +25,11 @@ def targets(report: Report) -> list[Target]:
 def _batches(report: Report) -> Target:
     rated = [load for load in report.batches if load.ratio is not None]
     best = max(rated, key=_ratio, default=None)
-    said = "" if best is None else f"{_ratio(best):.2f} (batches of {best.batch}, {best.connections} at a time)"
+    said = (
+        ""
+        if best is None
+        else f"{_ratio(best):.2f} ({best.requests} batches of {best.batch}, {best.connections} at a time)"
+    )
     holds = None if best is None else _ratio(best) >= _BATCH_RATIO
     return Target("batches over HTTP, to the in-process link's best", f">= {_BATCH_RATIO}", said, holds)
 

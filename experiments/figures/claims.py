@@ -4,10 +4,11 @@
 Every word of judgement is computed from the figures; where they do not decide, the row says so.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from experiments.figures.baseline_claims import baseline_claims
+from experiments.figures.claim import Claim
 from experiments.figures.results import Results, Row, one, where
 from experiments.figures.targets import (
     OWN_SYSTEMS,
@@ -26,17 +27,6 @@ _PAPER_BACKBONE: Final = 77.81
 _PAPER_PEARSON: Final = {0.1: 0.995, 0.2: 0.958, 0.3: 0.987}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One row of the page."""
-
-    claim: str
-    paper: str
-    ours: str
-    difference: str
-    why: str
-
-
 def claims(results: Results) -> list[Claim]:
     """Row by row, in the paper's order."""
     return [
@@ -47,7 +37,7 @@ def claims(results: Results) -> list[Claim]:
         _bandwidth(results),
         _no_loss(results),
         _adaptive(results),
-        *_ldpc(results),
+        *baseline_claims(results),
         _graceful(results),
     ]
 
@@ -135,26 +125,11 @@ def _adaptive(results: Results) -> Claim:
     low, high = mean["interval_control"]
     found = "gains" if low > 0 else "loses" if high < 0 else "no gain or loss beyond its interval"
     ours = f"mean {signed(mean['gap_control'])} {bracket(mean['interval_control'])} points against the control policy"
-    why = "the control policy spends the same mean bandwidth and sees p and t, never the image"
-    return Claim("superior to adjusting the bandwidth by hand", "stated", ours, found, why)
-
-
-def _ldpc(results: Results) -> list[Claim]:
-    """The cliff, where the baseline was measured."""
-    points = results.points("snn-sc-ldpc-harq")
-    if not points:
-        return []
-    systems = ("multi-rate", *results.harq_systems, *results.baselines)
-    rivals = [row for row in results.rates["points"] if row["system"] in systems]
-    best = all(
-        row["accuracy"] >= max(other["accuracy"] for other in where(rivals, ber=row["ber"]))
-        for row in points
-        if row["ber"] < 0.1
+    why = (
+        "the control policy sees p and t, never the image, and is given the rule's own mean bandwidth at each BER: "
+        "what adapting from BER to BER is worth is not in this figure ([ablations](ablations.md), column `all`)"
     )
-    ours = "; ".join(f"{row['accuracy']:.1f} % at BER {row['ber']:g}" for row in points)
-    claim = "separate coding is best below BER 0.1 and collapses above"
-    found = f"{'best' if best else 'not the best'} below BER 0.1"
-    return [Claim(claim, "stated", ours, found, "its cliff comes out of the LDPC decoder, not of a rule")]
+    return Claim("superior to adjusting the bandwidth by hand", "stated", ours, found, why)
 
 
 def _graceful(results: Results) -> Claim:
