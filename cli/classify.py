@@ -56,14 +56,15 @@ def classify(
     }
     with Client(edge, token=read_token(token_file), timeout_s=timeout_s) as client:
         if as_json:
-            typer.echo(client.classify(image, **terms).model_dump_json(indent=2))
-            return
-        from cli.ladder import draw_answer, draw_events
-        from cli.terminal import output
+            result = client.classify(image, **terms)
+            typer.echo(result.model_dump_json(indent=2))
+        else:
+            from cli.ladder import draw_answer, draw_events
+            from cli.terminal import output
 
-        console = output()
-        result = draw_events(console, client.stream(image, **terms))
-    draw_answer(console, result)
+            console = output()
+            result = draw_events(console, client.stream(image, **terms))
+            draw_answer(console, result)
     if svg is not None:
         from cli.picture import write_svg
 

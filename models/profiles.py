@@ -12,6 +12,7 @@ Differs  resnet18 is our own, for machines without a GPU; resnet18-t1 may stop a
 from dataclasses import dataclass
 from typing import Final
 
+from models.catalogue import by_name
 from models.frames import HarqParameters
 from models.inference import SAFE_TILE
 from models.networks.backbone import RESNET18, RESNET50, CutBackbone
@@ -43,12 +44,9 @@ class Profile:
         return HarqParameters(self.t0, self.max_steps, self.backbone.feature_channels * GRID * GRID)
 
 
-PROFILES: Final = {
-    profile.name: profile
-    for profile in (
-        Profile("resnet18", RESNET18, tile=4),
-        Profile("resnet18-t1", RESNET18, t0=1, base="resnet18", tile=4),
-        Profile("resnet50", RESNET50),
-    )
-}
+PROFILES: Final = by_name(
+    Profile("resnet18", RESNET18, tile=4),
+    Profile("resnet18-t1", RESNET18, t0=1, base="resnet18", tile=4),
+    Profile("resnet50", RESNET50),
+)
 DEFAULT_PROFILE: Final = "resnet18"

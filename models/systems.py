@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from channel.bits import PRIOR_BITS, STEP_BITS, step_position
+from models.catalogue import by_name
 from models.codecs import CNN_1BIT, SNN_SC, SNN_SC_LDPC, UNCOMPRESSED, Codec, Whole
 from models.frames import Frame, HarqParameters
 
@@ -70,18 +71,15 @@ class System:
         return self.codec.error_free
 
 
-SYSTEMS: Final = {
-    system.name: system
-    for system in (
-        System("snn-sc-harq", "the paper's system: ACK by SimNet's estimate", SNN_SC, StopRule.SIMILARITY),
-        System("snn-sc-margin-harq", "the same codec, ACK by the margin of the prediction", SNN_SC, StopRule.MARGIN),
-        System("snn-sc-learned-harq", "the same codec, ACK where more bits promise no gain", SNN_SC, StopRule.OUTLOOK),
-        System("multi-rate", "the same codec at a fixed number of time steps", SNN_SC, StopRule.FIXED),
-        System("snn-sc-ldpc-harq", "separate coding: spikes behind LDPC, ACK by CRC", SNN_SC_LDPC, StopRule.CRC),
-        System("cnn-1bit", "a codec without spikes at a fixed number of blocks", CNN_1BIT, StopRule.FIXED),
-        System("bypass", "the uncompressed feature, error-free reference", UNCOMPRESSED, StopRule.FIXED),
-    )
-}
+SYSTEMS: Final = by_name(
+    System("snn-sc-harq", "the paper's system: ACK by SimNet's estimate", SNN_SC, StopRule.SIMILARITY),
+    System("snn-sc-margin-harq", "the same codec, ACK by the margin of the prediction", SNN_SC, StopRule.MARGIN),
+    System("snn-sc-learned-harq", "the same codec, ACK where more bits promise no gain", SNN_SC, StopRule.OUTLOOK),
+    System("multi-rate", "the same codec at a fixed number of time steps", SNN_SC, StopRule.FIXED),
+    System("snn-sc-ldpc-harq", "separate coding: spikes behind LDPC, ACK by CRC", SNN_SC_LDPC, StopRule.CRC),
+    System("cnn-1bit", "a codec without spikes at a fixed number of blocks", CNN_1BIT, StopRule.FIXED),
+    System("bypass", "the uncompressed feature, error-free reference", UNCOMPRESSED, StopRule.FIXED),
+)
 DEFAULT_SYSTEM: Final = "snn-sc-harq"
 
 

@@ -80,7 +80,7 @@ def model_info(role: str, served: ServedProfiles, *, store: str | None = None, d
     inference = next(iter(served.by_name.values())).inference  # device and precision are those of all
     details = {
         "profiles": tuple(_profile_info(name, served.by_name.get(name)) for name in PROFILES),
-        "systems": tuple(SYSTEMS),
+        "systems": {name: system.summary for name, system in SYSTEMS.items()},
         "device": str(inference.device),
         "dtype": "bfloat16" if inference.bf16 else "float32",
         "torch_threads": served.threads,

@@ -85,11 +85,13 @@ def test_what_fails_in_the_middle_leaves_the_rounds_so_far_and_one_line(
     assert done.stdout.splitlines() == drawn(result).splitlines()[:4]
 
 
-def test_classify_as_json_prints_the_answer_and_nothing_else(nodes: Nodes, image: Path) -> None:
-    done = spikelink("classify", image, "--json", "--seed", 5, "--block", 3, SPIKELINK_EDGE=nodes.urls["edge"])
+def test_classify_as_json_prints_the_answer_and_nothing_else(nodes: Nodes, image: Path, tmp_path: Path) -> None:
+    options = ("--seed", 5, "--block", 3, "--svg", tmp_path / "ladder.svg")
+    done = spikelink("classify", image, "--json", *options, SPIKELINK_EDGE=nodes.urls["edge"])
     assert (done.exit_code, done.stderr) == (0, "")
     assert Classification.model_validate_json(done.stdout) == classification(ber=0.0, seed=5, block=3)
     assert json.loads(done.stdout)["rounds"][0]["feedback"] == "ACK"
+    assert "2,080&#160;bits" in (tmp_path / "ladder.svg").read_text()
 
 
 def test_the_output_survives_a_reader_that_stops_early(nodes: Nodes, image: Path) -> None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One pass gives what the in-process link gives, image by image, and an interrupted one what a whole one gives."""
 
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
 from measurements import Heard, labelled_images, made_up
+from nodes import until
 from toy import load_link
 
 from experiments.data.cifar100 import LabelledImages
@@ -180,6 +182,18 @@ def test_processes_and_file_order_do_not_show(
     two = measure(spec, backwards, plan, UnitStore(tmp_path / "two"), 2, heard)
     assert same(one.by_ber[0.3], two.by_ber[0.3])
     assert heard.computed == heard.total == 24
+
+
+def test_processes_that_are_interrupted_finish_a_unit_and_no_task(
+    spec: Spec, labelled: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task is an image range at every BER and seed, which with trained weights takes minutes."""
+    monkeypatch.setattr(measuring, "UNIT_IMAGES", 8)
+    plan = Plan("snn-sc", (0.3,), tuple(range(400)))
+    with pytest.raises(KeyboardInterrupt):
+        measure(spec, labelled, plan, UnitStore(tmp_path), 2, Heard(breaks_after=1))
+    until(lambda: not active_children(), "the end of the processes")
+    assert 0 < len(list(tmp_path.rglob("*.npz"))) < 3 * 400 / 2
 
 
 def test_other_weights_images_or_noise_are_other_units(labelled: LabelledImages, spec: Spec, tmp_path: Path) -> None:

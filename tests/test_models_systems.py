@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.catalogue import by_name
 from models.inference import choose_device
 from models.profiles import DEFAULT_PROFILE, PROFILES
 from models.receiver import accepts, margin
@@ -74,13 +75,17 @@ def test_rate_that_does_not_fit_is_refused(system: str, t: int | None, fault: st
         first_frame(SYSTEMS[system], HARQ, t)
 
 
-def test_names_are_spelled_once() -> None:
-    assert all(name == system.name for name, system in SYSTEMS.items())
-    assert all(name == profile.name for name, profile in PROFILES.items())
-    assert DEFAULT_SYSTEM in SYSTEMS
+def test_the_defaults_are_there() -> None:
     assert DEFAULT_PROFILE in PROFILES
     first = first_frame(SYSTEMS[DEFAULT_SYSTEM], HARQ)
     assert next_frame(first) == frame_of_round(SYSTEMS[DEFAULT_SYSTEM], HARQ, 2)
+
+
+def test_a_name_stands_in_a_catalogue_once() -> None:
+    one, other = PROFILES["resnet18"], PROFILES["resnet50"]
+    assert by_name(one, other) == {"resnet18": one, "resnet50": other}
+    with pytest.raises(ValueError, match="two entries are called resnet50"):
+        by_name(one, other, replace(one, name="resnet50"))
 
 
 def test_score_must_exceed_theta_in_float32() -> None:

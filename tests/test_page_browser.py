@@ -13,7 +13,9 @@ from edge_line import IMAGE, PNG
 from nodes import three_nodes
 from playwright.sync_api import Browser, Page, expect
 
+from channel.transmission import CHANNELS, DEFAULT_CHANNEL
 from cli.processes import Nodes, Ports
+from models.systems import SYSTEMS
 from service.wire import Classification
 
 DROP = """([bytes, name, type]) => {
@@ -134,6 +136,20 @@ def test_a_change_made_elsewhere_shows_here(page: Page, nodes: Nodes) -> None:
     expect(page.locator("#feedback-ber")).to_have_value("0.125")
     page.click("#reset")
     expect(page.locator("#feedback-ber")).to_have_value("0")
+
+
+def test_systems_and_channel_models_are_what_the_nodes_say(page: Page) -> None:
+    """So that one's own are offered, too."""
+    assert page.locator("#system option").evaluate_all("(all) => all.map((each) => each.value)") == list(SYSTEMS)
+    for name, system in SYSTEMS.items():
+        page.select_option("#system", name)
+        expect(page.locator("#system-hint")).to_have_text(system.summary)
+    expect(page.locator("#forward-model option")).to_have_text(list(CHANNELS))
+    for name in reversed(CHANNELS):
+        page.select_option("#forward-model", name)
+        expect(page.locator("#forward-model-hint")).to_have_text(CHANNELS[name].summary)
+    expect(page.locator("#feedback-model option")).to_have_text([DEFAULT_CHANNEL])
+    expect(page.locator("#feedback-model")).to_be_disabled()
 
 
 @pytest.mark.parametrize("chosen", ["multi-rate", "snn-sc-margin-harq", "bypass"])

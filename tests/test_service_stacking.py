@@ -153,8 +153,18 @@ def test_what_waits_when_the_node_ends_is_still_computed() -> None:
             line.queue.run(PLAIN, line.recorded.doubled, [torch.ones(1, 3)])
 
 
-def test_stacked_inference_is_the_same_inference() -> None:
-    queue = PassQueue(Limits(8, 0.0), 1, Metrics())
-    stacked = StackedInference.over(Inference(torch.device("cpu"), bf16=True, tile=4), queue)
-    assert (stacked.device, stacked.bf16, stacked.tile) == (torch.device("cpu"), True, 4)
+def test_stacked_inference_is_the_same_inference_with_its_lanes() -> None:
+    """In precision and padding, also once a codec has asked for a larger tile, and always by the queue's threads."""
+    ran = list[tuple[str, int, bool]]()
+
+    def noted(x: Tensor) -> tuple[Tensor]:
+        ran.append((threading.current_thread().name, len(x), torch.is_autocast_enabled("cpu")))
+        return (3 * x,)
+
+    plain, queue = Inference(torch.device("cpu"), bf16=True, tile=4), PassQueue(Limits(8, 0.0), 1, Metrics())
+    stacked, x = StackedInference.over(plain, queue), torch.arange(6.0)[:, None]
+    for own, other in ((plain, stacked), (plain.at_least(8), stacked.at_least(8))):
+        assert torch.equal(own.run(noted, x)[0], other.run(noted, x)[0])
     queue.close()
+    assert [(rows, bf16) for _, rows, bf16 in ran] == [(8, True)] * 4
+    assert [name for name, *_ in ran][1::2] == ["passes-0", "passes-0"]

@@ -4,12 +4,14 @@
 Every process computes with one thread, so the figures do not depend on how many there are.
 """
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from queue import Empty
 from typing import Any, Protocol
 
@@ -124,11 +126,13 @@ class _Job:
     pass_name: str
     store: UnitStore
 
-    def compute(self, parts: Parts, task: _Task, done: Callable[[int], None]) -> None:
-        """Every unit of a task, each stored as soon as it is finished."""
+    def compute(self, parts: Parts, task: _Task, done: Callable[[int], None], stops: Callable[[], bool]) -> None:
+        """The units of a task until somebody ``stops``, each stored as soon as it is finished."""
         since = time.monotonic()
         prepared = PreparedImages(parts, sender_of(self.pass_name), task.images)
         for unit in task.units:
+            if stops():
+                return
             columns = prepared.receive(unit.ber, unit.seed)
             now = time.monotonic()
             self.store.save(unit, columns, now - since)
@@ -142,30 +146,32 @@ def _here(job: _Job, tasks: Sequence[_Task], listener: Listener) -> None:
     with one_thread():
         parts = job.spec.load()
         for task in tasks:
-            job.compute(parts, task, lambda count: listener.advance(count, computed=True))
+            job.compute(parts, task, lambda count: listener.advance(count, computed=True), lambda: False)
 
 
 #: What a worker process keeps from task to task.
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(job: _Job, done: "Queue[int]") -> None:
+def _start_worker(job: _Job, done: "Queue[int]", stop: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     end_with_the_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
-    _worker.update(job=job, done=done)
+    _worker.update(job=job, done=done, stop=stop)
 
 
 def _work(task: _Task) -> None:
     if "parts" not in _worker:  # not when the process starts: an error there breaks the pool and loses what it was
         _worker["parts"] = _worker["job"].spec.load()
-    _worker["job"].compute(_worker["parts"], task, _worker["done"].put)
+    _worker["job"].compute(_worker["parts"], task, _worker["done"].put, _worker["stop"].is_set)
 
 
 def _in_processes(job: _Job, tasks: Sequence[_Task], workers: int, listener: Listener) -> None:
     context = get_context("spawn")
     done: Queue[int] = context.Queue()
-    with ProcessPoolExecutor(workers, context, _start_worker, (job, done)) as pool:
+    stop = context.Event()
+    with ProcessPoolExecutor(workers, context, _start_worker, (job, done, stop)) as pool:
         waiting: set[Future[None]] = {pool.submit(_work, task) for task in tasks}
         try:
             while waiting:
@@ -174,6 +180,7 @@ def _in_processes(job: _Job, tasks: Sequence[_Task], workers: int, listener: Lis
                 for future in finished:
                     future.result()
         except BaseException:
+            stop.set()  # a task takes minutes, and the pool has handed out the next ones already
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     _drain(done, listener)

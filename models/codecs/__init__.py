@@ -3,13 +3,14 @@
 
 from typing import Final
 
+from models.catalogue import by_name
 from models.codecs.cnn_1bit import CNN_1BIT
 from models.codecs.codec import Checked, CloudHalf, Codec, EdgeHalf, PartFactory, State, Steps, Whole, rows_of
 from models.codecs.snn_sc import SNN_SC
 from models.codecs.snn_sc_ldpc import SNN_SC_LDPC
 from models.codecs.uncompressed import UNCOMPRESSED
 
-CODECS: Final = {codec.name: codec for codec in (SNN_SC, SNN_SC_LDPC, CNN_1BIT, UNCOMPRESSED)}
+CODECS: Final = by_name(SNN_SC, SNN_SC_LDPC, CNN_1BIT, UNCOMPRESSED)
 
 __all__ = [
     "CNN_1BIT", "CODECS", "SNN_SC", "SNN_SC_LDPC", "UNCOMPRESSED",

@@ -25,6 +25,7 @@ class LinkCounters(LinkState):
 
     bits: int = 0
     flipped_bits: int = 0
+    models: dict[str, str] = Field(default_factory=dict, description="that it can be set to, each in words")
 
 
 class LinkChange(Wire):
@@ -55,7 +56,7 @@ class NodeInfo(Wire):
     version: str
     pid: int
     profiles: tuple[ProfileInfo, ...] = ()
-    systems: tuple[str, ...] = ()
+    systems: dict[str, str] = Field(default_factory=dict, description="that there are, each in words")
     device: str | None = None
     dtype: str | None = None
     torch_threads: int | None = None

@@ -31,7 +31,8 @@ class LinkTable:
     def describe(self, name: str) -> LinkCounters:
         """A link with its counters. Raises NotFound."""
         state = self.state(name)
-        return LinkCounters(**state.model_dump(), bits=self._bits[name], flipped_bits=self._flips[name])
+        models = {model: CHANNELS[model].summary for model in _models_of(name)}
+        return LinkCounters(**state.model_dump(), bits=self._bits[name], flipped_bits=self._flips[name], models=models)
 
     def change(self, name: str, change: LinkChange) -> LinkCounters:
         """Set what the change names. Raises NotFound, and Unprocessable for a model that the link cannot have."""
@@ -52,6 +53,10 @@ class LinkTable:
         """Bits have crossed a link."""
         self._bits[name] += bits
         self._flips[name] += flipped_bits
+
+
+def _models_of(link: str) -> tuple[str, ...]:
+    return (DEFAULT_CHANNEL,) if link == "feedback" else tuple(CHANNELS)
 
 
 def _check_model(link: str, model: str) -> None:

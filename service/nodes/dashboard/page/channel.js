@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The panel of the channel: each link's impairments, changed from here, and what crosses it.
 
-import { byId, fact, field, html } from "./dom.js";
+import { byId, fact, field, html, offer } from "./dom.js";
 import { asked } from "./problems.js";
 import { ber, bits, count, rate } from "./units.js";
 
 const TITLES = { forward: "Forward link: edge to cloud", feedback: "Feedback link: ACKs and NACKs" };
-const MODELS = { forward: ["bsc", "bursts"], feedback: ["bsc"] };
-const MODEL_NAMES = { bsc: "independent flips (bsc)", bursts: "bursts (Gilbert)" };
 
 export class Channel {
   #links = new Map();
@@ -85,10 +83,12 @@ class LinkForm {
     this.model = html("select", { id: id("model"), change: () => change({ model: this.model.value }) });
     this.facts = html("dl", { class: "facts" });
     const berField = field("BER (errors per bit)", this.ber, "0 to 0.5");
+    const modelField = field("Errors come as", this.model, "");
+    this.modelWords = modelField.querySelector("small");
     this.ber.after(this.slider);
     this.element = html("fieldset", { class: "link" }, html("legend", {}, TITLES[report.name] ?? report.name),
-      html("div", { class: "controls" }, berField, field("Added latency (ms)", this.latency),
-        field("Errors come as", this.model)), this.facts);
+      html("div", { class: "controls" }, berField, field("Added latency (ms)", this.latency), modelField),
+      this.facts);
   }
 
   /** Show again what the link has, because it did not take what was asked for. */
@@ -102,10 +102,10 @@ class LinkForm {
     const settings = [report.revision, report.model, report.ber, report.latency_ms].join();
     if (settings !== this.#settings) {
       this.#settings = settings;
-      const models = [...new Set([...(MODELS[report.name] ?? []), report.model])];
-      this.model.replaceChildren(...models.map((name) => html("option", { value: name }, MODEL_NAMES[name] ?? name)));
+      offer(this.model, Object.keys(report.models));
       this.model.value = report.model;
-      this.model.disabled = models.length === 1;
+      this.model.disabled = this.model.options.length === 1;
+      this.modelWords.textContent = report.models[report.model];
       this.slider.value = report.ber;
       this.ber.value = report.ber;
       this.latency.value = report.latency_ms;

@@ -7,7 +7,7 @@ import { eventsOf } from "./event-stream.js";
 import { Ladder } from "./ladder.js";
 import { Picture } from "./picture.js";
 import { Trouble, asked, words } from "./problems.js";
-import { SYSTEMS, look, rates, served } from "./systems.js";
+import { SYSTEMS, inOrder, look, rates, served } from "./systems.js";
 
 export class Classify {
   #picture = new Picture(byId("picture"));
@@ -16,6 +16,8 @@ export class Classify {
   #running = null;
   /** By name: what the edge says of each profile that it serves. */
   #profiles = {};
+  /** By name: what the edge says of each system. */
+  #systems = {};
 
   constructor() {
     this.profile = html("select", { id: "profile", name: "profile", change: () => this.#offer() });
@@ -27,11 +29,12 @@ export class Classify {
     this.send = html("button", { id: "send", type: "submit", class: "main", disabled: true }, "Send");
     this.stop = html("button", { id: "stop", type: "button", hidden: true, click: () => this.#running?.abort() }, "Stop");
     this.profileField = field("Profile", this.profile, "backbone, codec and their weights");
+    this.systemField = field("System", this.system, "what is sent, and who decides");
     this.thresholdField = field("Threshold θ", this.threshold, "score that earns an ACK, −1 to 1");
     this.tField = field("Rate t", this.t, "time steps");
     byId("terms").append(
       this.profileField,
-      field("System", this.system, "what is sent, and who decides"),
+      this.systemField,
       field("BER (errors per bit)", this.ber, "0 to 0.5; empty: as the channel is set"),
       this.thresholdField, this.tField,
       field("Noise seed", this.seed, "the same seed, the same noise"),
@@ -54,6 +57,7 @@ export class Classify {
     const profiles = served(report);
     if (!profiles.length) return;
     this.#profiles = Object.fromEntries(profiles.map((each) => [each.name, each]));
+    this.#systems = report.info.systems;
     offer(this.profile, Object.keys(this.#profiles));
     this.#offer();
   }
@@ -65,7 +69,7 @@ export class Classify {
   #offer() {
     this.profileField.hidden = this.profile.options.length < 2;
     const systems = this.#chosen?.systems ?? Object.keys(SYSTEMS);
-    offer(this.system, Object.keys(SYSTEMS).filter((name) => systems.includes(name)), (name) => look(name).label);
+    offer(this.system, inOrder(systems), (name) => look(name).label);
     this.#fit();
   }
 
@@ -73,6 +77,8 @@ export class Classify {
   #fit() {
     const { unit, score, errorFree } = look(this.system.value);
     const steps = rates(this.system.value, this.#chosen);
+    const words = this.#systems[this.system.value];
+    if (words) this.systemField.querySelector("small").textContent = words;
     this.thresholdField.hidden = !score;
     this.tField.hidden = !steps;
     this.ber.disabled = Boolean(errorFree);

@@ -29,9 +29,9 @@ export const byId = (id) => document.getElementById(id);
 /** A label, what it labels, and a hint under it. */
 export function field(label, control, hint = null) {
   const id = control.id;
-  const note = hint && html("small", { id: `${id}-hint` }, hint);
+  const note = hint !== null && html("small", { id: `${id}-hint` }, hint);
   if (note) control.setAttribute("aria-describedby", note.id);
-  return html("div", { class: "field" }, html("label", { for: id }, label), control, note);
+  return html("div", { class: "field" }, html("label", { for: id }, label), control, note || null);
 }
 
 /** Fill a select with what can be chosen; the choice stays where it still can be made. */

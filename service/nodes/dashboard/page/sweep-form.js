@@ -3,7 +3,7 @@
 
 import { field, html, offer } from "./dom.js";
 import { Trouble } from "./problems.js";
-import { SYSTEMS, look, rates } from "./systems.js";
+import { SYSTEMS, inOrder, look, rates } from "./systems.js";
 
 const DATA_SETS = { "cifar100-test": "CIFAR-100, test images", "cifar100-validation": "CIFAR-100, validation split" };
 const BERS = "0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3";
@@ -67,8 +67,7 @@ export class SweepForm {
   #draw(served, profile) {
     const chosen = new Set([...this.#rows].filter(([, { box }]) => box.checked).map(([system]) => system));
     this.#rows.clear();
-    const names = Object.keys(SYSTEMS).filter((name) => served.includes(name));
-    const rows = names.map((system) => this.#row(system, rates(system, profile),
+    const rows = inOrder(served).map((system) => this.#row(system, rates(system, profile),
       chosen.size ? chosen.has(system) : system === "snn-sc-harq"));
     this.systems.replaceChildren(html("legend", {}, "Systems"), ...rows);
   }

@@ -31,3 +31,8 @@ export function rates(system, profile) {
 export function served(report) {
   return report.role === "edge" ? (report.info?.profiles ?? []).filter((each) => each.available) : [];
 }
+
+/** Systems in the order in which the page shows them: its own first, then what it has no look for. */
+export function inOrder(systems) {
+  return [...Object.keys(SYSTEMS).filter((name) => systems.includes(name)), ...systems.filter((name) => !(name in SYSTEMS))];
+}
