@@ -33,6 +33,9 @@ def reproduce(
     seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = 5,
     images: Annotated[int | None, typer.Option(min=1, help="Only so many images of each split, to try it out.")] = None,
     ldpc: Annotated[bool, typer.Option("--ldpc/--no-ldpc", help="The LDPC baseline, which takes longest.")] = True,
+    ldpc_bers: Annotated[
+        str | None, typer.Option(help="Of the BERs, those of the LDPC baseline; all unless given.", metavar="BERS")
+    ] = None,
     baseline_seeds: Annotated[
         int | None, typer.Option(min=1, help="Of the seeds, how many the 1-bit CNN meets; all unless given.")
     ] = None,
@@ -77,8 +80,9 @@ def reproduce(
         spec = Spec(profile, weights or WEIGHTS_FOLDER, where)
         options = Options(
             spec, data, parse_bers(bers), tuple(range(seeds)), count_workers(workers, where), runs, docs / "results",
-            images=images, validation_images=images, ldpc=ldpc, baseline_seeds=baseline_seeds, elsewhere=measured,
-            baseline_weights=baseline_weights,
+            images=images, validation_images=images, ldpc=ldpc,
+            ldpc_bers=None if ldpc_bers is None else parse_bers(ldpc_bers), baseline_seeds=baseline_seeds,
+            elsewhere=measured, baseline_weights=baseline_weights,
         )  # fmt: skip
         _measure(options, _work(sample_only, measure_only))
     if not sample_only and not measure_only:
@@ -104,6 +108,8 @@ def _measure(options: "Options", work: "Work") -> None:
     check_profile(options.spec.profile)
     if min(options.bers) > 0:
         raise CommandError("--bers needs 0, where thresholds are limited")
+    if not set(options.ldpc_bers or ()) <= set(options.bers):
+        raise CommandError("--ldpc-bers names a BER that --bers lacks")
     try:
         with MeasuringProgress() as progress:
             written = work(options, progress)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).resolve().parents[1]
 BERS = (0.0, 0.1, 0.2, 0.3)
+LDPC_BERS = (0.0, 0.1, 0.3)
 
 
 def toy_split(folder: Path, split: str) -> LabelledImages:
@@ -40,7 +41,7 @@ def docs(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar100, "load", toy_split)
         spec = Spec("resnet18", toy_folder)
-        reproduce(Options(spec, Path(), BERS, (0, 1), 1, runs, folder / "results"), Heard())
+        reproduce(Options(spec, Path(), BERS, (0, 1), 1, runs, folder / "results", ldpc_bers=LDPC_BERS), Heard())
     return folder
 
 
@@ -97,6 +98,8 @@ def test_every_system_is_measured_on_the_same_images(results: Results) -> None:
         ("cnn-1bit", "test"): (16, 2),
     }
     assert len([row for row in results.gaps["cells"] if row["system"] == "snn-sc-harq"]) == 4 * len(BERS)
+    assert [row["ber"] for row in results.points("snn-sc-ldpc-harq")] == list(LDPC_BERS)
+    assert sorted({row["ber"] for row in results.points("cnn-1bit")}) == list(BERS)
 
 
 def test_the_control_spends_what_its_system_spends(results: Results) -> None:

@@ -118,3 +118,10 @@ def test_what_is_missing_is_not_computed_in_its_place(
     units[0].unlink()
     units.pop(0)
     assert "1 units of pass" in refused("reproduce", "--images", "4", "--seeds", "2", "--no-ldpc", *shown, str(there))
+
+
+def test_ldpc_is_not_asked_for_at_a_ber_that_nothing_else_meets(
+    data: Path, toy_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce(data, toy_folder, tmp_path, "--ldpc-bers", "0.1,0.2", "--measure-only") == 1
+    assert capfd.readouterr().err == "spikelink: --ldpc-bers names a BER that --bers lacks\n"

@@ -10,6 +10,7 @@ import pytest
 from measurements import Heard, labelled_images, made_up
 
 from experiments.data.cifar100 import LabelledImages
+from experiments.evaluation.measure import Plan
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import Trial
 from experiments.evaluation.units import UnitStore
@@ -129,8 +130,11 @@ def test_the_sample_repeats_and_tells_other_labels_and_noise_apart(toy_folder: P
 
 
 @pytest.mark.parametrize(("given", "cnn"), [(None, (0, 1, 2)), (2, (0, 1))])
-def test_baselines_meet_the_first_noise_seeds(given: int | None, cnn: tuple[int, ...], tmp_path: Path) -> None:
-    spec = Spec("resnet18", WEIGHTS_FOLDER)
-    options = Options(spec, tmp_path, (0.0, 0.1), (0, 1, 2), 1, tmp_path, tmp_path, baseline_seeds=given)
-    assert dict(baselines_of(options)) == {"snn-sc-ldpc-harq": (0,), "cnn-1bit": cnn}
-    assert dict(baselines_of(replace(options, ldpc=False))) == {"cnn-1bit": cnn}
+def test_baselines_meet_the_first_noise_seeds_and_bers(given: int | None, cnn: tuple[int, ...], tmp_path: Path) -> None:
+    spec, bers = Spec("resnet18", WEIGHTS_FOLDER), (0.0, 0.1)
+    options = Options(spec, tmp_path, bers, (0, 1, 2), 1, tmp_path, tmp_path, baseline_seeds=given)
+    ldpc, cnn_plan = Plan("snn-sc-ldpc", bers, (0,)), Plan("cnn-1bit", bers, cnn)
+    assert dict(baselines_of(options)) == {"snn-sc-ldpc-harq": ldpc, "cnn-1bit": cnn_plan}
+    assert dict(baselines_of(replace(options, ldpc=False))) == {"cnn-1bit": cnn_plan}
+    fewer = replace(ldpc, bers=(0.1,))
+    assert dict(baselines_of(replace(options, ldpc_bers=(0.1,)))) == {"snn-sc-ldpc-harq": fewer, "cnn-1bit": cnn_plan}

@@ -31,6 +31,7 @@ class Options:
     """What to reproduce. ``images`` and ``validation_images`` are all unless given, else the first by id.
 
     ``baseline_seeds``: baselines on codecs of their own meet the first so many noise seeds, all unless given.
+    ``ldpc_bers``: those that the baseline with a decoder meets, all unless given.
     ``elsewhere``: the runs of another machine that measured all passes; none is then measured here.
     ``baseline_weights``: a folder with the profile's weights and, beside them, baselines' codecs that are not shipped.
     """
@@ -45,6 +46,7 @@ class Options:
     images: int | None = None
     validation_images: int | None = None
     ldpc: bool = True
+    ldpc_bers: tuple[float, ...] | None = None
     baseline_seeds: int | None = None
     elsewhere: Path | None = None
     baseline_weights: Path | None = None
@@ -77,17 +79,20 @@ class Options:
         return measured_elsewhere(self.whole, self.elsewhere)
 
 
-def baselines_of(options: Options) -> list[tuple[str, tuple[int, ...]]]:
-    """Systems on other codecs, where the weights have them, and their noise seeds; with a decoder's CRC, the first."""
+def baselines_of(options: Options) -> list[tuple[str, Plan]]:
+    """Systems on other codecs, where the weights have them, and what is measured; with a decoder's CRC, one seed."""
     manifest, found = options.whole.manifest(), []
     for name, system in SYSTEMS.items():
         other = system.codec is not SNN_SC and not system.error_free and not system.takes_threshold
         if not other or lacks(system, manifest):
             continue
         if system.stop is not StopRule.CRC:
-            found.append((name, options.seeds[: options.baseline_seeds]))
+            seeds, bers = options.seeds[: options.baseline_seeds], options.bers
         elif options.ldpc:
-            found.append((name, options.seeds[:1]))
+            seeds, bers = options.seeds[:1], options.ldpc_bers or options.bers
+        else:
+            continue
+        found.append((name, Plan(pass_of(system), bers, seeds)))
     return found
 
 
@@ -106,20 +111,19 @@ class Passes:
 
     def all(self) -> tuple[ByBer, ByBer, tuple[str, ...]]:
         """The paper's codec on the test images and on those that choose thresholds, and the ids of the first."""
-        seeds = self._options.seeds
-        known = self._run(SNN_SC.name, "validation", self._validation, seeds[:_VALIDATION_SEEDS])
-        return self._run(SNN_SC.name, "test", self.test, seeds), known, tuple(self.test.ids())
+        bers, seeds = self._options.bers, self._options.seeds
+        known = self._run(Plan(SNN_SC.name, bers, seeds[:_VALIDATION_SEEDS]), "validation", self._validation)
+        return self._run(Plan(SNN_SC.name, bers, seeds), "test", self.test), known, tuple(self.test.ids())
 
     def baselines(self) -> dict[str, ByBer]:
         """Systems on other codecs, by name."""
-        chosen = baselines_of(self._options)
-        return {name: self._run(pass_of(SYSTEMS[name]), "test", self.test, seeds) for name, seeds in chosen}
+        return {name: self._run(plan, "test", self.test) for name, plan in baselines_of(self._options)}
 
-    def _run(self, name: str, split: str, images: LabelledImages, seeds: tuple[int, ...]) -> ByBer:
-        plan = Plan(name, self._options.bers, seeds)
+    def _run(self, plan: Plan, split: str, images: LabelledImages) -> ByBer:
         measured = measure(self._spec, images, plan, self._store, self._options.workers, self._listener)
-        self.done.append(Passed(name, split, len(images), plan.bers, seeds, measured.images_per_second))
-        return with_learned_scores(self._spec, name, measured.by_ber)
+        done = (plan.pass_name, split, len(images), plan.bers, plan.seeds, measured.images_per_second)
+        self.done.append(Passed(*done))
+        return with_learned_scores(self._spec, plan.pass_name, measured.by_ber)
 
 
 def measure_only(options: Options, listener: Listener) -> Path:
