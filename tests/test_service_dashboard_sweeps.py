@@ -98,22 +98,40 @@ def test_one_runs_and_the_others_wait(bench: Bench, tmp_path: Path) -> None:
         assert sweep(http, waiting[0].id).state == "cancelled"
 
 
-def test_cancelled_by_somebody_else(bench: Bench, tmp_path: Path) -> None:
+def cancel_elsewhere(folder: Path, name: str) -> None:
     """As ``spikelink sweep cancel`` does, on any machine that shares the store."""
 
-    async def cancel(name: str) -> None:
-        store = SqliteSweepStore(tmp_path / "sweeps.sqlite3")
+    async def cancel() -> None:
+        store = SqliteSweepStore(folder / "sweeps.sqlite3")
         await store.set_cancelled(name, True)
         await store.close()
 
+    asyncio.run(cancel())
+
+
+def test_cancelled_by_somebody_else(bench: Bench, tmp_path: Path) -> None:
     with bench.dashboard(tmp_path) as http, bench.slow():
         running, waiting = start(http, LONG), start(http, {**LONG, "name": "second"})
-        asyncio.run(cancel(waiting.id))
-        asyncio.run(cancel(running.id))
+        cancel_elsewhere(tmp_path, waiting.id)
+        cancel_elsewhere(tmp_path, running.id)
         last = start(http, {**LONG, "name": "last"})
         until(lambda: sweep(http, last.id).state == "running", "the end of the others")
         assert [sweep(http, each.id).state for each in (running, waiting)] == ["cancelled", "cancelled"]
         assert sweep(http, waiting.id).units_done == 0
+
+
+def test_cancelled_by_somebody_else_and_resumed_in_the_line(bench: Bench, tmp_path: Path) -> None:
+    second = {**LONG, "name": "second"}
+    with bench.dashboard(tmp_path) as http:
+        with bench.slow():
+            running, waiting = start(http, LONG), start(http, second)
+            for each in (running, waiting):
+                cancel_elsewhere(tmp_path, each.id)
+                assert sweep(http, each.id).state == "cancelled"
+            assert asked(http, running.id, "resume").state == "running"
+            assert start(http, second).state == "waiting"
+        completed(http, running.id)
+        completed(http, waiting.id)
 
 
 def test_a_dashboard_that_ends_and_starts_again(bench: Bench, tmp_path: Path) -> None:
