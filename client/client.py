@@ -67,7 +67,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a request under way on another thread ends at once, with NodeUnreachableError."""
         self._edge.close()
         if self._channel:
             self._channel.close()

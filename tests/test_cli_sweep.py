@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nodes import PATIENCE_S, until
+from silent_server import silent_server
 from test_cli_commands import assert_one_line
 from toy import load_link
 from toy_cifar import write_toy_test_set
@@ -194,6 +196,24 @@ def test_how_long_an_answer_may_take_is_an_option(bench: Bench, command: str) ->
         given = ("--via", "http", "--edge", url, "--patience-s", "0", "--timeout-s", "0.25")
         done = spikelink(command, what, *bench.options("whole"), *given)
     assert_one_line(done, f"edge at {url} did not answer within 0.25 s")
+
+
+def test_ctrl_c_does_not_wait_for_answers(bench: Bench) -> None:
+    command = [sys.executable, "-m", "cli", "sweep", "run", str(bench.folder / "sweep.toml"), *bench.options("ctrl-c")]
+    with silent_server() as server:
+        command += ["--via", "http", "--edge", server.url, "--timeout-s", "600"]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                until(lambda: server.asked > 0, "its first request")
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=PATIENCE_S)
+            finally:
+                process.kill()
+    assert (process.returncode, said) == (
+        1,
+        "spikelink: interrupted: what is finished is kept, and the same command goes on\n",
+    )
 
 
 def test_a_sweep_of_another_version_is_left_out_of_the_list(bench: Bench) -> None:
