@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
-from cli.options import EDGE_URL, MAX_INDEX, AsJson, EdgeUrl, Timeout, TokenFile, read_token
+from cli.options import EDGE_URL, MAX_INDEX, TIMEOUT_S, AsJson, EdgeUrl, Timeout, TokenFile, read_token
 
 
 class _Terms(TypedDict):
@@ -38,7 +38,7 @@ def classify(
     block: Annotated[int | None, typer.Option(min=0, max=MAX_INDEX, help="Which block of the noise.")] = None,
     edge: EdgeUrl = EDGE_URL,
     token_file: TokenFile = None,
-    timeout_s: Timeout = 65.0,
+    timeout_s: Timeout = TIMEOUT_S,
     as_json: AsJson = False,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also write the ladder as a picture.")] = None,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.failures import CommandError
-from cli.options import DASHBOARD_PORT, DATA, MAX_INDEX, TokenFile, read_token
+from cli.options import DASHBOARD_PORT, DATA, MAX_INDEX, TIMEOUT_S, TokenFile, read_token
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,7 +112,7 @@ def _show(console: "Console", nodes: "Nodes", material: _Material, token_file: P
         with Client(nodes.urls["edge"], token=read_token(token_file)) as client:
             Demonstration(console, client, material.spec.seeds[0]).photographs(material.pictures)
         console.print("\nA small sweep through the three nodes, whose points the page draws as they come:")
-        place = Place("http", nodes.urls["edge"], token_file, material.data, None, None, _PATIENCE_S)
+        place = Place("http", nodes.urls["edge"], token_file, material.data, None, None, _PATIENCE_S, TIMEOUT_S)
         run_spec(lambda: material.spec, material.store_url, place)
     except (SpikeLinkError, CommandError):
         # That a node has ended is the better reason, but its connections break a moment before it is gone.

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from service.nodes.dashboard.desk import SweepDesk
     from service.settings import DashboardSettings
 
-#: The edge gives up first, because it knows what failed.
-_LONGER_S = 5.0
-
 
 class Role(StrEnum):
     """The roles that a node can have."""
@@ -75,10 +72,11 @@ def make_desk(settings: "DashboardSettings") -> "SweepDesk":
         from experiments.sweeps.desk import Desk
         from experiments.sweeps.means import Edge, Means
         from service.stores.sweeps import default_sweep_store, open_sweep_store
+        from service.wire.deadlines import LONGER_S
     except ImportError as error:
         raise CommandError(
             f"the dashboard needs what is not installed here ({error}): pip install 'spikelink[node,cloud,models]'"
         ) from None
-    edge = Edge(settings.edge, settings.bearer(), settings.deadline_s + _LONGER_S)
+    edge = Edge(settings.edge, settings.bearer(), settings.deadline_s + LONGER_S)
     store = open_sweep_store(settings.sweep_store or default_sweep_store())
     return Desk(store, Means(edge, settings.data, settings.weights))

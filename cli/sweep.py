@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.failures import CommandError
-from cli.options import DATA, EDGE_URL, DataPath, EdgeUrl, TokenFile, WeightsPath
+from cli.options import DATA, EDGE_URL, TIMEOUT_S, DataPath, EdgeUrl, TokenFile, WeightsPath
 
 sweep = typer.Typer(help="Measure a grid of systems, thresholds, BERs, seeds and images.")
 
@@ -44,6 +44,15 @@ Patience = Annotated[
     typer.Option("--patience-s", min=0, max=86_400, help="How long nodes, workers or store may be away in one go."),
 ]
 PATIENCE_S = 300.0
+BatchTimeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout-s",
+        min=0.001,
+        max=7200,
+        help="Longest wait for the nodes' answer to a batch; must exceed their deadline (SPIKELINK_DEADLINE_S).",
+    ),
+]
 
 
 @sweep.command()
@@ -58,12 +67,13 @@ def run(
     weights: WeightsPath = None,
     parallel: Parallel = None,
     patience_s: Patience = PATIENCE_S,
+    timeout_s: BatchTimeout = TIMEOUT_S,
 ) -> None:
     """Measure what a file specifies; again, and it goes on with what is not finished."""
     from cli.sweeping import Place, run_spec
     from experiments.sweeps.spec import read_spec
 
-    place = Place(via, edge, token_file, data, weights, parallel, patience_s, ray_address)
+    place = Place(via, edge, token_file, data, weights, parallel, patience_s, timeout_s, ray_address)
     run_spec(lambda: read_spec(spec), store, place)
 
 
@@ -79,11 +89,14 @@ def resume(
     weights: WeightsPath = None,
     parallel: Parallel = None,
     patience_s: Patience = PATIENCE_S,
+    timeout_s: BatchTimeout = TIMEOUT_S,
 ) -> None:
     """Go on with a sweep that was interrupted or cancelled."""
     from cli.sweeping import Place, resume_sweep
 
-    resume_sweep(sweep_id, store, Place(via, edge, token_file, data, weights, parallel, patience_s, ray_address))
+    resume_sweep(
+        sweep_id, store, Place(via, edge, token_file, data, weights, parallel, patience_s, timeout_s, ray_address)
+    )
 
 
 @sweep.command("list")

@@ -45,6 +45,7 @@ class Place:
     weights: Path | None
     parallel: int | None
     patience_s: float
+    timeout_s: float
     ray_address: str | None = None
 
     @property
@@ -102,7 +103,7 @@ async def _engine(material: Material, place: Place, progress: SweepingProgress) 
             yield cluster, cpu_arithmetic(material.spec.profile)
         return
     parallel = place.parallel or DEFAULT_PARALLEL
-    edge = Edge(place.edge, read_token(place.token_file))
+    edge = Edge(place.edge, read_token(place.token_file), place.timeout_s)
     async with nodes_engine(edge, material, place.limits, progress.notice, parallel) as found:
         yield found
 

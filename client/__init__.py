@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client of a SpikeLink edge: images in, classifications with the trace of every round out."""
 
-from client.client import Client
+from client.client import TIMEOUT_S, Client
 from client.errors import (
     ImageFileError,
     NodeTimeoutError,
@@ -25,6 +25,7 @@ from service.wire import (
 )
 
 __all__ = [
+    "TIMEOUT_S",
     "BatchClassification",
     "Classification",
     "Client",

@@ -21,7 +21,10 @@ from service.wire import (
     Readiness,
     format_blocks,
 )
+from service.wire.deadlines import DEADLINE_S, LONGER_S
 
+#: Seconds that an answer may take: more than the nodes' default deadline.
+TIMEOUT_S: Final = DEADLINE_S + LONGER_S
 EDGE_URL: Final = "http://127.0.0.1:8001"
 
 _CLASSIFICATION: Final = TypeAdapter(Classification)
@@ -47,7 +50,7 @@ class Client:
         channel_url: str | None = None,
         token: str | None = None,
         admin_token: str | None = None,
-        timeout_s: float = 65.0,
+        timeout_s: float = TIMEOUT_S,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._edge = Node(base_url, role="edge", token=token, timeout_s=timeout_s, transport=transport)
@@ -64,7 +67,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a request under way on another thread ends at once, with NodeUnreachableError."""
         self._edge.close()
         if self._channel:
             self._channel.close()

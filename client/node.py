@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx2
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from client.connections import Connections
 from client.errors import (
     NodeTimeoutError,
     NodeUnreachableError,
@@ -62,12 +63,13 @@ class Node:
         if token and not (token.isascii() and token.isprintable() and token == token.strip()):
             raise SpikeLinkError(f"the token for the {role} is none: one line of printable ASCII is needed")
         self.role, self.timeout_s = role, timeout_s
+        self._connections = Connections()
         self._http = httpx2.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
             transport=transport,
-            event_hooks={"request": [_name]},
+            event_hooks={"request": [_name, self._watch]},
             # A proxy named in the environment leads out of this machine, never to a node on loopback.
             trust_env=not is_loopback(self.url),
         )
@@ -79,7 +81,12 @@ class Node:
         self.close()
 
     def close(self) -> None:
+        """Close the connections; a request under way on another thread ends at once, with NodeUnreachableError."""
+        self._connections.shut_down()
         self._http.close()
+
+    def _watch(self, request: httpx2.Request) -> None:
+        request.extensions["trace"] = self._connections.trace
 
     def health(self) -> dict[str, JsonValue]:
         """``GET /healthz``: whether the process is alive."""
@@ -188,6 +195,8 @@ class Node:
 
     def _broken_off(self) -> NodeUnreachableError:
         """For a connection that ends before the answer does."""
+        if self._connections.shut:
+            return NodeUnreachableError(f"the connection to {self} was closed here before the answer came")
         return NodeUnreachableError(f"{self} broke the connection off: has it stopped? Look at its log")
 
     def _refusal(self, response: httpx2.Response) -> SpikeLinkError:

@@ -14,6 +14,7 @@ from typing import Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from channel.transmission import CHANNELS, DEFAULT_CHANNEL
+from service.wire.deadlines import DEADLINE_S
 
 PREFIX: Final = "SPIKELINK_"
 
@@ -113,7 +114,9 @@ class EdgeSettings(ComputeSettings):
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
     max_batch_bytes: int = Field(64 * 2**20, ge=1024, description="largest body of a batch")
     max_in_flight: int = Field(1024, ge=1, le=100_000, description="requests under way before a new one gets a 429")
-    deadline_s: float = Field(60.0, gt=0, le=3600, description="time for one classification, body and hops included")
+    deadline_s: float = Field(
+        DEADLINE_S, gt=0, le=3600, description="time for one classification, body and hops included"
+    )
     feature_cache_mib: int = Field(64, ge=0, description="memory a profile for features of images seen before")
     classify_per_s: float | None = Field(
         None, ge=0, le=1e6, allow_inf_nan=False, description="requests to classify that a caller may send; 0: any"
@@ -172,7 +175,9 @@ class DashboardSettings(LinkAdminSettings):
     channel: str = Field("http://127.0.0.1:8002", description="URL of the channel node")
     cloud: str = Field("http://127.0.0.1:8003", description="URL of the cloud node")
     max_upload_bytes: int = Field(16 * 2**20, ge=1024, description="largest image that is accepted")
-    deadline_s: float = Field(60.0, gt=0, le=3600, description="the edge's; its answer is waited for a little longer")
+    deadline_s: float = Field(
+        DEADLINE_S, gt=0, le=3600, description="the edge's; its answer is waited for a little longer"
+    )
     sweep_store: str | None = Field(None, description="sqlite:///PATH or redis://HOST:PORT/DB")
     data: Path = Field(Path("data/cifar-100-binary"), description="CIFAR-100: its folder, or an archive")
     weights: Path | None = Field(None, description="folder of the weights, the edge's; the project's own unless given")

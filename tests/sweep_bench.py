@@ -59,9 +59,9 @@ class Bench:
             yield http
 
     @contextmanager
-    def slow(self) -> Iterator[None]:
+    def slow(self, latency_ms: int = 3000) -> Iterator[None]:
         """Each frame takes three seconds, so that a loaded machine still finds a sweep running."""
-        self.line.channel.patch("/v1/links/forward", json={"latency_ms": 3000})
+        self.line.channel.patch("/v1/links/forward", json={"latency_ms": latency_ms})
         try:
             yield
         finally:

@@ -14,10 +14,14 @@ from fake_edge import classification
 from test_cli_ladder import drawn
 from typer.testing import CliRunner, Result
 
+from cli import options
 from cli.app import main
 from cli.processes import Launch, Nodes, Ports, running_nodes
-from client import Client, NodeUnreachableError, Progress
+from client import TIMEOUT_S, Client, NodeUnreachableError, Progress
+from experiments.sweeps.means import Edge
+from service.settings import DashboardSettings, EdgeSettings
 from service.wire import Classification, Start
+from service.wire.deadlines import LONGER_S
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_edge.py")))
 HEAVY = {"torch", "numpy", "fastapi", "starlette", "uvicorn", "aiohttp", "PIL", "skimage", "models", "channel"}
@@ -115,6 +119,11 @@ def test_an_edge_that_does_not_answer_in_time_is_one_line(image: Path) -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         done = spikelink("classify", image, "--edge", url, "--timeout-s", 0.1)
     assert_one_line(done, "did not answer within 0.1 s")
+
+
+def test_the_wait_for_an_answer_is_the_clients_and_outlasts_the_edges_deadline() -> None:
+    assert options.TIMEOUT_S == TIMEOUT_S == Edge("", None).timeout_s
+    assert TIMEOUT_S == EdgeSettings().deadline_s + LONGER_S == DashboardSettings().deadline_s + LONGER_S
 
 
 def test_a_refusal_is_one_line_with_its_status(nodes: Nodes, image: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nodes import PATIENCE_S, until
+from silent_server import silent_server
 from test_cli_commands import assert_one_line
 from toy import load_link
 from toy_cifar import write_toy_test_set
@@ -181,6 +184,36 @@ def test_failures_take_one_line(bench: Bench, tmp_path: Path, arguments: tuple[s
     for name, value in defaults.items():
         given += [] if name in given else [name, value]
     assert_one_line(spikelink(*given), says)
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_how_long_an_answer_may_take_is_an_option(bench: Bench, command: str) -> None:
+    """Nodes with a longer deadline than their own need a longer wait; a shorter one shows that it counts."""
+    whole_id = json.loads(bench.export("whole"))["sweep"]
+    what = {"run": str(bench.folder / "sweep.toml"), "resume": whole_id}[command]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        given = ("--via", "http", "--edge", url, "--patience-s", "0", "--timeout-s", "0.25")
+        done = spikelink(command, what, *bench.options("whole"), *given)
+    assert_one_line(done, f"edge at {url} did not answer within 0.25 s")
+
+
+def test_ctrl_c_does_not_wait_for_answers(bench: Bench) -> None:
+    command = [sys.executable, "-m", "cli", "sweep", "run", str(bench.folder / "sweep.toml"), *bench.options("ctrl-c")]
+    with silent_server() as server:
+        command += ["--via", "http", "--edge", server.url, "--timeout-s", "600"]
+        environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                until(lambda: server.asked > 0, "its first request")
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=PATIENCE_S)
+            finally:
+                process.kill()
+    assert (process.returncode, said) == (
+        1,
+        "spikelink: interrupted: what is finished is kept, and the same command goes on\n",
+    )
 
 
 def test_a_sweep_of_another_version_is_left_out_of_the_list(bench: Bench) -> None:

@@ -167,7 +167,7 @@ def test_events_that_break_off_end_with_a_problem_and_no_half_event(
 
 
 def test_an_edge_that_never_answers_is_given_up(edge: ToldEdge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.nodes.dashboard.app._LONGER_S", 0.0)
+    monkeypatch.setattr("service.nodes.dashboard.app.LONGER_S", 0.0)
     with serving(edge.app()) as upstream, running_dashboard(edge=str(upstream.base_url), deadline_s=3.0) as client:
         problem(client.post("/v1/classify"), 504)
         until(edge.left.is_set, "the edge hears of it")

@@ -5,6 +5,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import takewhile
@@ -13,13 +14,14 @@ from pathlib import Path
 import httpx2
 import pytest
 from edge_line import running_line
-from nodes import NOWHERE, problem, until
+from nodes import NOWHERE, metric, problem, until
 from redis_server import running_redis
 from sweep_bench import GRID, LONG, LONG_UNITS, UNKNOWN, Bench, asked, completed, exported, start, sweep
 from test_service_dashboard_events import first, listening
 from toy_cifar import write_toy_test_set
 
 from experiments.sweeps.export import as_csv, as_json
+from experiments.sweeps.http_engine import DEFAULT_PARALLEL
 from experiments.sweeps.spec import spec_of
 from service.nodes.dashboard.sweeps import EXAMPLE
 from service.stores.sweeps import SqliteSweepStore
@@ -98,22 +100,54 @@ def test_one_runs_and_the_others_wait(bench: Bench, tmp_path: Path) -> None:
         assert sweep(http, waiting[0].id).state == "cancelled"
 
 
-def test_cancelled_by_somebody_else(bench: Bench, tmp_path: Path) -> None:
+def cancel_elsewhere(folder: Path, name: str) -> None:
     """As ``spikelink sweep cancel`` does, on any machine that shares the store."""
 
-    async def cancel(name: str) -> None:
-        store = SqliteSweepStore(tmp_path / "sweeps.sqlite3")
+    async def cancel() -> None:
+        store = SqliteSweepStore(folder / "sweeps.sqlite3")
         await store.set_cancelled(name, True)
         await store.close()
 
+    asyncio.run(cancel())
+
+
+def test_cancelled_by_somebody_else(bench: Bench, tmp_path: Path) -> None:
     with bench.dashboard(tmp_path) as http, bench.slow():
         running, waiting = start(http, LONG), start(http, {**LONG, "name": "second"})
-        asyncio.run(cancel(waiting.id))
-        asyncio.run(cancel(running.id))
+        cancel_elsewhere(tmp_path, waiting.id)
+        cancel_elsewhere(tmp_path, running.id)
         last = start(http, {**LONG, "name": "last"})
         until(lambda: sweep(http, last.id).state == "running", "the end of the others")
         assert [sweep(http, each.id).state for each in (running, waiting)] == ["cancelled", "cancelled"]
         assert sweep(http, waiting.id).units_done == 0
+
+
+def test_cancelled_by_somebody_else_and_resumed_in_the_line(bench: Bench, tmp_path: Path) -> None:
+    second = {**LONG, "name": "second"}
+    with bench.dashboard(tmp_path) as http:
+        with bench.slow():
+            running, waiting = start(http, LONG), start(http, second)
+            for each in (running, waiting):
+                cancel_elsewhere(tmp_path, each.id)
+                assert sweep(http, each.id).state == "cancelled"
+            assert asked(http, running.id, "resume").state == "running"
+            assert start(http, second).state == "waiting"
+        completed(http, running.id)
+        completed(http, waiting.id)
+
+
+def test_cancelled_it_gives_up_what_is_on_its_way(bench: Bench, tmp_path: Path) -> None:
+    """Edge and cloud had gone on with it, and the threads that waited for the answers had stayed."""
+    with bench.dashboard(tmp_path) as http, bench.slow(60_000):
+        begun = start(http, LONG)
+        until(lambda: metric(bench.line.edge, "edge_in_flight") == DEFAULT_PARALLEL, "its first batches")
+        assert asked(http, begun.id, "cancel").state == "cancelled"
+        until(lambda: metric(bench.line.edge, "edge_in_flight") == 0, "the edge hears of it", 10.0)
+        until(lambda: not waiting_threads(), "the end of those who waited for its answers", 10.0)
+
+
+def waiting_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edge_")]
 
 
 def test_a_dashboard_that_ends_and_starts_again(bench: Bench, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class Desk:
         self._store, self._means = store, means
         self._shelf, self._line = Shelf(store, clock), Line(MOST_WAITING)
         self._said: dict[str, _Said] = {}
+        #: Those in the line that somebody has asked for once more: theirs may be a run that is about to stop.
+        self._again: set[str] = set()
         self._looking, self._changing = asyncio.Lock(), asyncio.Lock()
 
     async def open(self) -> None:
@@ -133,15 +135,21 @@ class Desk:
 
     async def _accept(self, record: Record) -> SweepReport:
         async with self._changing:
-            if self._line.place(record.id) is None:
-                if self._line.full:
-                    raise SweepRefusedError(f"{MOST_WAITING} sweeps wait here already: cancel one or try later", "line")
-                await self._store.put_sweep(record.id, record.to_bytes())
-                if (await self._there(record.id)).state != "complete":
-                    await self._store.set_cancelled(record.id, False)
-                    self._said.pop(record.id, None)
-                    self._line.add(record.id, partial(self._measure, record))
+            if self._line.place(record.id) is None and self._line.full:
+                raise SweepRefusedError(f"{MOST_WAITING} sweeps wait here already: cancel one or try later", "line")
+            await self._store.put_sweep(record.id, record.to_bytes())
+            if (await self._there(record.id)).state != "complete":
+                await self._store.set_cancelled(record.id, False)
+                self._go_on(record)
             return await self._there(record.id)
+
+    def _go_on(self, record: Record) -> None:
+        """Once the store says that it is not cancelled: what is in the line may have seen that it was."""
+        if self._line.place(record.id) is None:
+            self._said.pop(record.id, None)
+            self._line.add(record.id, partial(self._measure, record))
+        else:
+            self._again.add(record.id)
 
     async def _there(self, sweep: str) -> SweepReport:
         report = await self.find(sweep)
@@ -153,9 +161,13 @@ class Desk:
         from experiments.sweeps.through_nodes import measure
 
         said = self._said[record.id] = _Said()
+        again = True
         try:
-            if not await self._cancelled(record.id):
-                await measure(record, self._means, self._store, said)
+            while again:
+                self._again.discard(record.id)
+                done = not await self._cancelled(record.id) and await measure(record, self._means, self._store, said)
+                # Nothing is awaited from here to the end, so that whoever asks again is heard here or finds it gone.
+                again = not done and record.id in self._again
         except (SweepRefusedError, StoreUnavailableError) as error:
             said.notice(str(error))
         except Exception:

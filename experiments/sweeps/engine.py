@@ -76,4 +76,4 @@ class Engine(Protocol):
         """Raises EngineError."""
 
     def close(self) -> None:
-        """Let go of processes and connections; what is being computed is given up."""
+        """Let go of processes and threads; what is being computed is given up."""

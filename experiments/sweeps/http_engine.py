@@ -54,6 +54,7 @@ class HttpEngine:
         return await self._persist(send)
 
     def close(self) -> None:
+        """No batch is sent any more; those on their way end when whoever made the client closes it."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _persist(self, call: Callable[[], T]) -> T:

@@ -18,7 +18,8 @@ class Line:
 
     def place(self, name: str) -> Literal["running", "waiting"] | None:
         """Where it stands, None where it is not in the line."""
-        if self._running is not None and self._running[0] == name:
+        # Work that has ended stands there for a moment more, until the loop says so.
+        if self._running is not None and self._running[0] == name and not self._running[1].done():
             return "running"
         return "waiting" if name in self._waiting else None
 

@@ -4,14 +4,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from client import TIMEOUT_S
+
 
 @dataclass(frozen=True)
 class Edge:
-    """Where it is, what it asks for, and how long an answer of its may take."""
+    """Where it is, what it asks for, and how many seconds an answer of its may take: more than its deadline."""
 
     url: str
     token: str | None
-    timeout_s: float = 65.0
+    timeout_s: float = TIMEOUT_S
 
 
 @dataclass(frozen=True)

@@ -52,15 +52,19 @@ async def resolve_spec(spec: Spec, means: Means, begun: Record | None = None) ->
             return await asyncio.to_thread(material.record, arithmetic, begun)
 
 
-async def measure(record: Record, means: Means, store: SweepStore, listener: Listener) -> None:
-    """Run a sweep until it is complete or cancelled in the store. Raises SweepRefusedError, StoreUnavailableError."""
+async def measure(record: Record, means: Means, store: SweepStore, listener: Listener) -> bool:
+    """Run a sweep until it is complete or cancelled in the store; whether it is complete.
+
+    Raises SweepRefusedError, StoreUnavailableError.
+    """
     limits = Limits()
     with _refusing():
         material = await asyncio.to_thread(gather, record.spec, means.data, means.weights)
         async with nodes_engine(means.edge, material, limits, listener.notice) as (engine, arithmetic):
             same = await asyncio.to_thread(material.record, arithmetic, record)
             # Whoever accepted it has taken an earlier cancellation back; one that came since is meant for this run.
-            await SweepRun(same, material.images, store, engine, listener, limits).run(afresh=False)
+            tally = await SweepRun(same, material.images, store, engine, listener, limits).run(afresh=False)
+            return tally.complete
 
 
 def _check_size(material: Material) -> None:

@@ -49,10 +49,9 @@ from service.wire import (
     Readiness,
     ReferenceResults,
 )
+from service.wire.deadlines import LONGER_S
 
 _DESCRIPTION: Final = "The page of the testbed, and what it needs of edge, channel and cloud from one origin."
-#: The edge gives up first, because it knows what failed.
-_LONGER_S: Final = 5.0
 _LINK_PATIENCE_S: Final = 10.0
 
 LinkName = Annotated[str, Path(pattern=r"^[a-z]{1,20}$")]
@@ -172,7 +171,7 @@ def _doing(node: Dashboard) -> APIRouter:
     async def classify(request: Request) -> Response:
         refuse_while_draining(node.state)
         call = call_of(request, await request.body())
-        return PassedOn(node.peers.hops["edge"], call, node.settings.deadline_s + _LONGER_S)
+        return PassedOn(node.peers.hops["edge"], call, node.settings.deadline_s + LONGER_S)
 
     @router.patch("/v1/links/{name}", summary="Passed on to the channel", responses=refusals, dependencies=admins)
     async def change_link(request: Request, name: LinkName, change: LinkChange) -> Response:
