@@ -48,6 +48,11 @@ class FrameAnswer(Wire):
     crossover: float = Field(description="p of the bits that this round combined; a replayed answer has the first's")
     replayed: bool = Field(False, description="this frame had been answered before; nothing was combined again")
     durable: bool = Field(True, description="the record is in the store, and not in memory alone")
+    arithmetic: str | None = Field(
+        None,
+        description="what this cloud computes the profile with, as in 'cpu float32 tile 4'; a replayed answer may be "
+        "of a cloud with another",
+    )
     cloud_ms: float
 
 

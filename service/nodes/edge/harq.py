@@ -178,6 +178,7 @@ def _report(frame: Frame, row: int, relayed: RelayedAnswer, edge_ms: float) -> R
         crc_ok=answer.crc_ok,
         feedback=answer.feedback,
         feedback_inverted=relayed.inverted_feedback[row],
+        arithmetic=relayed.answer.arithmetic,
         edge_ms=edge_ms,
         channel_ms=relayed.channel_ms,
         cloud_ms=relayed.answer.cloud_ms,
