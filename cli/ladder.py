@@ -101,28 +101,31 @@ def _there(report: RoundReport, lanes: Lanes, signs: Signs) -> Text:
 
 
 def _back(report: RoundReport, theta: float | None, lanes: Lanes, signs: Signs) -> Text:
-    colour = _COLOUR[report.feedback]
     verdict, passed = _verdict(report, theta, signs)
-    feedback = f" {report.feedback} "
-    if passed and report.feedback == "NACK":
-        # What suffices is an ACK at the cloud, so the feedback link must have turned it round.
-        feedback, colour = " NACK (inverted) ", "bold red"
     return lanes.arrows(
         f"t = {report.t}" if report.t else "",
-        _leftward(Text(feedback, colour), lanes.channel - lanes.edge - 1, signs),
+        _leftward(_feedback(report, passed), lanes.channel - lanes.edge - 1, signs),
         _leftward(Text(verdict), lanes.cloud - lanes.channel - 1, signs),
         signs,
     )
 
 
-def _verdict(report: RoundReport, theta: float | None, signs: Signs) -> tuple[str, bool]:
-    """What the cloud went by, and whether it was enough."""
+def _feedback(report: RoundReport, passed: bool | None) -> Text:
+    """As it reached the edge, and why where that is not for the score."""
+    if report.feedback_inverted:
+        return Text(f" {report.feedback} (inverted) ", "bold red")
+    last = report.feedback == "ACK" and passed is False  # nothing is left to send, whatever the score
+    return Text(f" {report.feedback} (last round) " if last else f" {report.feedback} ", _COLOUR[report.feedback])
+
+
+def _verdict(report: RoundReport, theta: float | None, signs: Signs) -> tuple[str, bool | None]:
+    """What the cloud went by, and whether it was enough; None where nothing was judged."""
     if report.crc_ok is not None:
         return (" CRC holds ", True) if report.crc_ok else (" CRC fails ", False)
     scores = {"outlook": report.outlook, "margin": report.margin, "sim": report.similarity}
     name, score = next(((name, score) for name, score in scores.items() if score is not None), ("", None))
     if score is None or theta is None:
-        return " fixed rate ", False
+        return " fixed rate ", None
     # As float32, because that is how the cloud compares them.
     passed = ctypes.c_float(score).value > ctypes.c_float(theta).value
     return f" {name} {score:.3f} {'>' if passed else signs.at_most} {signs.theta} {theta:.3f} ", passed

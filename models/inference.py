@@ -27,6 +27,11 @@ CPU_PIECE_ROWS: Final = 32
 Function = Callable[..., tuple[Tensor, ...]]
 
 
+def arithmetic_of(device: str, dtype: str, tile: int) -> str:
+    """What decides the last bits of a result besides the weights, in one line: ``cpu float32 tile 4``."""
+    return f"{device} {dtype} tile {tile}"
+
+
 @dataclass(frozen=True)
 class Inference:
     """Device, precision and tile of all inference of a process or link."""
@@ -34,6 +39,14 @@ class Inference:
     device: torch.device
     bf16: bool = False
     tile: int = SAFE_TILE
+
+    @property
+    def dtype(self) -> str:
+        return "bfloat16" if self.bf16 else "float32"
+
+    @property
+    def arithmetic(self) -> str:
+        return arithmetic_of(str(self.device), self.dtype, self.tile)
 
     def at_least(self, tile: int) -> Self:
         """The same with a larger tile, for networks that need one; where padding is off, it stays off."""

@@ -82,7 +82,7 @@ def model_info(role: str, served: ServedProfiles, *, store: str | None = None, d
         "profiles": tuple(_profile_info(name, served.by_name.get(name)) for name in PROFILES),
         "systems": {name: system.summary for name, system in SYSTEMS.items()},
         "device": str(inference.device),
-        "dtype": "bfloat16" if inference.bf16 else "float32",
+        "dtype": inference.dtype,
         "torch_threads": served.threads,
         "store": store,
         "durable": durable,

@@ -77,7 +77,8 @@ def _round(number: int, score: float, ber: float, theta: float) -> RoundReport:
     feedback: FEEDBACK = "ACK" if score > theta or number == len(SIMILARITIES) else "NACK"
     return RoundReport(
         round=number, t=number + 3, payload_bits=bits, flipped_bits=round(bits * ber), similarity=score, margin=None,
-        outlook=None, feedback=feedback, edge_ms=3.14 / number, channel_ms=0.42, cloud_ms=12.5 + number,
+        outlook=None, feedback=feedback, feedback_inverted=False, edge_ms=3.14 / number, channel_ms=0.42,
+        cloud_ms=12.5 + number, arithmetic="cpu float32 tile 4",
     )  # fmt: skip  # one value each is easier to compare with the drawing in three lines
 
 
@@ -125,7 +126,7 @@ class FakeNode:
     def _info(self) -> NodeInfo:
         if self.role == "channel":
             return NodeInfo(role=self.role, version="0.1.0", pid=os.getpid())
-        resnet18 = ProfileInfo(name="resnet18", available=True, weights_sha256=_weights_sha256())
+        resnet18 = ProfileInfo(name="resnet18", available=True, weights_sha256=_weights_sha256(), tile=4)
         profiles = (resnet18, ProfileInfo(name="resnet50", available=False))
         store = "sqlite" if self.role == "cloud" else None
         return NodeInfo(

@@ -35,10 +35,10 @@ LONG = {
     "bers": [0.2],
     "seeds": [7, 8],
     "unit_images": 1,
-    "images": {"data_set": "cifar100-test", "count": 8},
+    "images": {"data_set": "cifar100-test", "count": 12},
     "series": [{"system": "multi-rate", "t": [4]}],
 }
-LONG_UNITS = 16
+LONG_UNITS = 24
 UNKNOWN = "0" * 64
 
 

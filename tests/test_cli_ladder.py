@@ -121,14 +121,31 @@ def test_colours_change_no_character() -> None:
     assert "\x1b[" in drawn(classification(), colour=True)
 
 
-def test_a_nack_although_the_similarity_is_above_theta_is_shown_as_inverted() -> None:
-    assert "NACK (inverted) ──│◀────── sim 0.914 > θ 0.870" in drawn(_with_round(feedback="NACK"))
+def test_feedback_is_shown_as_inverted_where_the_channel_says_so() -> None:
+    turned = _with_round(feedback="NACK", feedback_inverted=True)
+    assert "NACK (inverted) ──│◀────── sim 0.914 > θ 0.870" in drawn(turned)
+    turned = _with_round(similarity=0.5, feedback_inverted=True)
+    assert "ACK (inverted) ──│◀────── sim 0.500 ≤ θ 0.870" in drawn(turned)
+    turned = _with_round(similarity=None, feedback="NACK", feedback_inverted=True)
+    assert "NACK (inverted) ──│◀─────────────── fixed rate" in drawn(turned)
+    turned = _with_round(similarity=0.5, feedback="NACK", feedback_inverted=True)
+    assert "NACK (inverted) ──│◀────── sim 0.500 ≤ θ 0.870" in drawn(turned), "the ACK of the last round"
+    assert "inverted" not in drawn(_with_round(feedback="NACK")), "the channel knows, and nobody guesses"
+
+
+def test_an_ack_whatever_the_score_is_that_of_the_last_round() -> None:
+    """Of whatever t: profiles differ in their last one."""
+    text = drawn(_with_round(similarity=0.5, t=6))
+    assert "◀───────── ACK (last round) ──│◀────── sim 0.500 ≤ θ 0.870" in text
+    assert "ACK (last round)" in drawn(_with_round(similarity=None, crc_ok=False))
+    for kept in (_with_round(), _with_round(similarity=None), _with_round(similarity=0.5, feedback="NACK")):
+        assert "last round" not in drawn(kept)
 
 
 def test_similarity_and_theta_are_compared_as_float32() -> None:
-    # 0.1 and its float32 neighbour are two doubles but one float32: not above theta, so this NACK is none inverted.
-    result = _with_round(similarity=0.10000000149, feedback="NACK").model_copy(update={"threshold": 0.1})
-    assert "sim 0.100 ≤ θ 0.100" in drawn(result)
+    # 0.1 and its float32 neighbour are two doubles but one float32: not above theta, so this ACK was the last round's.
+    result = _with_round(similarity=0.10000000149).model_copy(update={"threshold": 0.1})
+    assert "ACK (last round) ──│◀────── sim 0.100 ≤ θ 0.100" in drawn(result)
 
 
 def test_a_margin_is_named_and_a_system_without_a_stop_rule_has_no_score() -> None:
@@ -143,9 +160,8 @@ def test_a_crc_holds_or_fails() -> None:
     fails = _with_round(similarity=None, crc_ok=False).model_copy(update={"threshold": None, "outcome": "exhausted"})
     assert "CRC fails" in drawn(fails)
     assert "the CRC never held" in drawn(fails)
-    holds = drawn(_with_round(similarity=None, crc_ok=True, feedback="NACK").model_copy(update={"threshold": None}))
-    assert "NACK (inverted)" in holds
-    assert "CRC holds" in holds
+    holds = _with_round(similarity=None, crc_ok=True).model_copy(update={"threshold": None})
+    assert "ACK ──│◀──────────────── CRC holds" in drawn(holds)
 
 
 @pytest.mark.parametrize(("share", "cells"), [(0.0, 0), (1.0, 8), (0.5, 4), (2.0, 8), (-1.0, 0)])

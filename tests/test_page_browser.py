@@ -4,6 +4,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ from edge_line import IMAGE, PNG
 from nodes import three_nodes
 from playwright.sync_api import Browser, Page, expect
 
+from channel.bsc import feedback_flipped
 from channel.transmission import CHANNELS, DEFAULT_CHANNEL
 from cli.processes import Nodes, Ports
 from models.systems import SYSTEMS
@@ -93,6 +95,30 @@ def test_a_dropped_image_is_drawn_as_the_edge_reports_it(page: Page, nodes: Node
     rows = [row.split() for row in page.locator(".top tr").all_inner_texts()]
     assert [row[0] for row in rows] == [entry.label for entry in wanted.top]
     expect(page.locator(".verdict")).to_contain_text("4,128 bits in 5 rounds")
+
+
+@pytest.mark.parametrize(
+    ("system", "turned", "drawn"),
+    [
+        ("snn-sc-harq", [8], ["NACK"] * 4 + ["NACK (inverted)"]),
+        ("snn-sc-harq", [5], ["NACK", "ACK (inverted)"]),
+        ("multi-rate", [4], ["NACK (inverted)"]),
+    ],
+)
+def test_inverted_feedback_is_drawn_as_such(
+    page: Page, nodes: Nodes, system: str, turned: list[int], drawn: list[str]
+) -> None:
+    """Whatever the score: in the last round, and where nothing is judged, it says nothing of the feedback."""
+    seed = next(s for s in count() if [t for t in range(4, 9) if feedback_flipped(0.5, seed=s, block=0, t=t)] == turned)
+    page.select_option("#system", system)
+    fill(page, ber=0.2, seed=seed, threshold=1)
+    httpx2.patch(f"{nodes.urls['channel']}/v1/links/feedback", json={"ber": 0.5}, timeout=60).raise_for_status()
+    drop(page)
+    expect(page.locator(".verdict")).to_be_visible()
+    expect(page.locator(".round")).to_have_count(len(drawn))
+    assert page.locator(".round > .arrow:nth-of-type(4)").all_text_contents() == drawn
+    told = page.locator("#ladder li").all_inner_texts()
+    assert all(f"; {heard} after " in text for heard, text in zip(drawn, told, strict=True))
 
 
 def test_rounds_are_drawn_while_they_happen(page: Page) -> None:

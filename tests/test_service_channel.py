@@ -136,7 +136,7 @@ def test_the_links_noise_is_the_keyed_one_and_a_change_counts_from_the_next_fram
             channel.patch("/v1/links/forward", json={"ber": ber})
         expected = transmit(PAYLOAD, ber, seed=SEED, blocks=[0], position=0)
         answer = relayed(frame(channel))
-        assert (answer.crossover, answer.flipped_bits, answer.revision) == (ber, expected.flipped_bits, revision)
+        assert (answer.answer.crossover, answer.flipped_bits, answer.revision) == (ber, expected.flipped_bits, revision)
         headers, body = cloud[0].frames[-1]
         assert body == expected.payload
         assert headers["spikelink-crossover"] == repr(ber)
@@ -167,7 +167,7 @@ def test_a_requests_ber_replaces_the_links(cloud: tuple[ScriptedCloud, str], cha
     channel.patch("/v1/links/forward", json={"ber": 0.4})
     answer = relayed(frame(channel, blocks=(3, 7), Ber="0.1"))
     expected = transmit(PAYLOAD, 0.1, seed=SEED, blocks=[3, 7], position=0)
-    assert (answer.crossover, answer.flipped_bits) == (0.1, expected.flipped_bits)
+    assert (answer.answer.crossover, answer.flipped_bits) == (0.1, expected.flipped_bits)
     assert cloud[0].frames[-1][1] == expected.payload
     assert relayed(frame(channel, Ber="0.0")).flipped_bits == (0,)
 
@@ -194,7 +194,7 @@ def test_a_corrupted_feedback_is_inverted_and_the_result_withheld(
     assert [entry.feedback for entry in heard] == [other if flip else feedback for flip in flipped]
     assert [entry.prediction is not None for entry in heard] == [feedback == "ACK" and not flip for flip in flipped]
     assert [entry.outcome is not None for entry in heard] == [feedback == "ACK" and not flip for flip in flipped]
-    assert answer.flipped_feedback == sum(flipped)
+    assert list(answer.inverted_feedback) == flipped
     counted = links(channel)["feedback"]
     assert (counted.bits, counted.flipped_bits) == (16, sum(flipped))
 
@@ -210,9 +210,9 @@ def test_a_link_changed_while_a_frame_is_on_its_way_leaves_that_frame_alone(clou
         finally:
             cloud[0].go_on.set()
         answer = relayed(reply.result())
-        assert (answer.flipped_feedback, answer.crossover, answer.revision) == (0, 0.0, 0)
+        assert (answer.inverted_feedback, answer.answer.crossover, answer.revision) == ((False,), 0.0, 0)
         after = relayed(frame(http, Seed=str(seed)))
-        assert (after.flipped_feedback, after.crossover, after.revision) == (1, 0.5, 1)
+        assert (after.inverted_feedback, after.answer.crossover, after.revision) == ((True,), 0.5, 1)
 
 
 def test_a_replayed_answer_comes_with_the_noise_of_the_first_try(
@@ -223,7 +223,7 @@ def test_a_replayed_answer_comes_with_the_noise_of_the_first_try(
     cloud[0].first_crossover = 0.1
     answer = relayed(frame(channel))
     first, second = (transmit(PAYLOAD, ber, seed=SEED, blocks=[0], position=0).flipped_bits for ber in (0.1, 0.3))
-    assert (answer.crossover, answer.flipped_bits, answer.revision) == (0.1, first, 1)
+    assert (answer.answer.crossover, answer.flipped_bits, answer.revision) == (0.1, first, 1)
     assert links(channel)["forward"].flipped_bits == sum(second) != sum(first)
 
 

@@ -12,12 +12,13 @@ from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
 from experiments.sweeps.record import Point
 from experiments.sweeps.result import UnitResult
+from models.inference import arithmetic_of
 from models.profiles import PROFILES
 
 
 def cpu_arithmetic(profile: str) -> str:
     """That of the in-process link, and of nodes on a CPU as they start by default."""
-    return f"cpu float32 tile {PROFILES[profile].tile}"
+    return arithmetic_of("cpu", "float32", PROFILES[profile].tile)
 
 
 class EngineError(Exception):

@@ -7,7 +7,6 @@ Loads the networks' code, which knows what each system needs; the networks thems
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import replace
 from typing import Final
 
 from client import Client, SpikeLinkError, SweepRefusedError
@@ -23,8 +22,6 @@ from experiments.sweeps.spec import Spec, SpecError
 from models.weights import WeightsError
 from service.stores.sweeps import SweepStore
 
-#: How long an edge that is merely asked what it serves may take.
-_LOOK_S: Final = 10.0
 #: More would be a slip; each is a line in the store and in memory.
 MOST_UNITS: Final = 500_000
 
@@ -33,7 +30,7 @@ MOST_UNITS: Final = 500_000
 async def nodes_engine(
     edge: Edge, material: Material, limits: Limits, notice: Callable[[str], None], parallel: int = DEFAULT_PARALLEL
 ) -> AsyncIterator[tuple[HttpEngine, str]]:
-    """An engine with its arithmetic. Raises EngineError where the edge is away for too long or serves other weights."""
+    """An engine with its arithmetic. Raises EngineError where a node is away for too long or has other weights."""
     profile, sha256 = material.spec.profile, material.manifest.weights_sha256
     with (
         Client(edge.url, token=edge.token, timeout_s=edge.timeout_s) as client,
@@ -43,12 +40,11 @@ async def nodes_engine(
 
 
 async def resolve_spec(spec: Spec, means: Means, begun: Record | None = None) -> Record:
-    """The sweep that a specification comes to with the edge as it is now. Raises SweepRefusedError."""
+    """The sweep that a specification comes to with the nodes as they are now. Raises SweepRefusedError."""
     with _refusing():
         material = await asyncio.to_thread(gather, spec, means.data, means.weights)
         _check_size(material)
-        edge = replace(means.edge, timeout_s=_LOOK_S)
-        async with nodes_engine(edge, material, Limits(patience_s=0), _unheard) as (_, arithmetic):
+        async with nodes_engine(means.edge, material, Limits(patience_s=0), _unheard) as (_, arithmetic):
             return await asyncio.to_thread(material.record, arithmetic, begun)
 
 
@@ -80,7 +76,7 @@ def _check_size(material: Material) -> None:
 
 
 def _unheard(text: str) -> None:
-    """An edge that is away is no news to who learns it from the refusal."""
+    """A node that is away is no news to who learns it from the refusal."""
 
 
 @contextmanager

@@ -48,6 +48,11 @@ class FrameAnswer(Wire):
     crossover: float = Field(description="p of the bits that this round combined; a replayed answer has the first's")
     replayed: bool = Field(False, description="this frame had been answered before; nothing was combined again")
     durable: bool = Field(True, description="the record is in the store, and not in memory alone")
+    arithmetic: str | None = Field(
+        None,
+        description="what this cloud computes the profile with, as in 'cpu float32 tile 4'; a replayed answer may be "
+        "of a cloud with another",
+    )
     cloud_ms: float
 
 
@@ -55,10 +60,13 @@ class RelayedAnswer(Wire):
     """The cloud's reply as the channel hands it on, with what the links did."""
 
     answer: FrameAnswer
-    bits: int = Field(description="payload bits that crossed the forward link")
-    crossover: float = Field(description="p of the bits that the cloud combined: of a replayed answer, the first try's")
-    flipped_bits: tuple[int, ...] = Field(description="of those same bits, by block in the order of the frame")
-    flipped_feedback: int = Field(0, description="ACKs and NACKs that the feedback link inverted")
+    flipped_bits: tuple[int, ...] = Field(
+        description="by block in the order of the frame, of the bits that the cloud combined: of a replayed answer, "
+        "the first try's"
+    )
+    inverted_feedback: tuple[bool, ...] = Field(
+        description="whether the feedback link inverted the ACK or NACK of this try, by block in the order of the frame"
+    )
     revision: int = Field(description="of the forward link's settings, as they stood for this try of the frame")
     feedback_revision: int = Field(description="of the feedback link's settings, as they stood for this try")
     channel_ms: float

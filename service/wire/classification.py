@@ -18,7 +18,12 @@ class RoundReport(Wire):
     margin: float | None
     outlook: float | None = Field(None, description="score of snn-sc-learned-harq, in [-1, 1]; null for all others")
     crc_ok: bool | None = Field(None, description="whether the CRC held at the cloud; null for systems without one")
-    feedback: FEEDBACK
+    feedback: FEEDBACK = Field(description="as it reached the edge")
+    feedback_inverted: bool = Field(description="the feedback link turned it round: the cloud had said the other")
+    arithmetic: str | None = Field(
+        None,
+        description="device, precision and tile of the cloud that answered; replicas may differ, and so may rounds",
+    )
     edge_ms: float
     channel_ms: float
     cloud_ms: float

@@ -106,10 +106,8 @@ class Relay:
         self._metrics.frame_seconds.observe(channel_ms / 1000)
         return RelayedAnswer(
             answer=answer,
-            bits=8 * len(frame.payload),
-            crossover=answer.crossover,
             flipped_bits=received.flipped_bits,
-            flipped_feedback=inverted,
+            inverted_feedback=inverted,
             revision=link.revision,
             feedback_revision=feedback.revision,
             channel_ms=channel_ms,
@@ -127,19 +125,20 @@ class Relay:
             await self._hop.post(Call(f"/v1/sessions/{session}/result", body, headers, request_id), deadline)
         )
 
-    async def _feed_back(self, answer: FrameAnswer, frame: IncomingFrame, link: LinkState) -> tuple[FrameAnswer, int]:
+    async def _feed_back(
+        self, answer: FrameAnswer, frame: IncomingFrame, link: LinkState
+    ) -> tuple[FrameAnswer, tuple[bool, ...]]:
+        """What reaches the edge, and of which blocks it is not what the cloud had said."""
         if link.latency_ms:
             await asyncio.sleep(link.latency_ms / 1000)
-        heard = tuple(
-            _inverted(block)
-            if feedback_flipped(link.ber, seed=frame.seed, block=block.block, t=frame.head.t)
-            else block
-            for block in answer.answers
+        inverted = tuple(
+            feedback_flipped(link.ber, seed=frame.seed, block=block.block, t=frame.head.t) for block in answer.answers
         )
-        inverted = sum(sent is not got for sent, got in zip(answer.answers, heard, strict=True))
-        self._links.count("feedback", len(heard), inverted)
-        self._metrics.feedback(heard, inverted)
-        return (answer.model_copy(update={"answers": heard}) if inverted else answer), inverted
+        pairs = zip(answer.answers, inverted, strict=True)
+        heard = tuple(_inverted(block) if turned else block for block, turned in pairs)
+        self._links.count("feedback", len(heard), sum(inverted))
+        self._metrics.feedback(heard, sum(inverted))
+        return (answer.model_copy(update={"answers": heard}) if any(inverted) else answer), inverted
 
 
 async def _transmitted(frame: IncomingFrame, crossover: float, model: str) -> Reception:

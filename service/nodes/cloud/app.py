@@ -29,7 +29,7 @@ from service.errors import (
 from service.frames import DeadlineDep, body_of, frame_openapi, header
 from service.guard import Access
 from service.hop import Deadline
-from service.models_on_node import model_info, served_profiles
+from service.models_on_node import ServedProfiles, model_info, served_profiles
 from service.node_app import NodeState, build_app, refuse_while_draining
 from service.nodes.cloud.engine import Engine, StateCache
 from service.nodes.cloud.metrics import CloudMetrics
@@ -98,7 +98,7 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
         max_body_bytes=MAX_BATCH * 2 * profiles.largest_feature,
         lifespan=lifespan,
     )
-    _add_routes(app, state, sessions, CloudMetrics(state.metrics, cache))
+    _add_routes(app, state, profiles, sessions, CloudMetrics(state.metrics, cache))
 
     @app.exception_handler(StoreUnavailableError)
     async def store_unavailable(request: Request, error: StoreUnavailableError) -> JSONResponse:
@@ -108,7 +108,9 @@ def create_cloud(settings: CloudSettings) -> FastAPI:
     return app
 
 
-def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: CloudMetrics) -> None:
+def _add_routes(
+    app: FastAPI, state: NodeState, profiles: ServedProfiles, sessions: Sessions, metrics: CloudMetrics
+) -> None:
     refusals = documented(
         BadFrame, SessionConflict, SessionGone, TooLarge, TooSlow, Unprocessable, Busy, NotReady, PeerTimedOut
     )
@@ -140,6 +142,7 @@ def _add_routes(app: FastAPI, state: NodeState, sessions: Sessions, metrics: Clo
             crossover=outcome.crossover,
             replayed=outcome.replayed,
             durable=outcome.durable,
+            arithmetic=profiles.get(head.profile).inference.arithmetic,
             cloud_ms=1000 * seconds,
         )
 

@@ -51,7 +51,8 @@ class Exchange:
         relayed = await self._post(Call("/v1/frames", payload, headers, self._request_id), RelayedAnswer)
         answer = relayed.answer
         answered = (answer.session, answer.round, tuple(each.block for each in answer.answers))
-        if answered != (head.session, head.round, head.blocks) or len(relayed.flipped_bits) != len(head.blocks):
+        told = {len(relayed.flipped_bits), len(relayed.inverted_feedback)}
+        if answered != (head.session, head.round, head.blocks) or told != {len(head.blocks)}:
             raise PeerFailed("the channel's answer is not the one to this frame")
         return relayed
 

@@ -23,9 +23,9 @@ from service.compute import ComputeQueue
 from service.errors import PeerFailed
 from service.nodes.edge.exchange import Exchange, SessionLost, Tally
 from service.nodes.edge.request import Plan
-from service.wire import BlockAnswer, FrameHead, Prediction, RelayedAnswer, ResultAnswer, RoundReport
+from service.wire import FrameHead, Prediction, RelayedAnswer, ResultAnswer, RoundReport
 
-#: A cloud that loses a session again and again is broken, and so is an edge whose weights are others than its own.
+#: A cloud that loses a session again and again is broken.
 _MAX_RESTARTS = 2
 
 
@@ -157,24 +157,28 @@ class HarqSession:
     def _note(self, sending: list[BlockProgress], frame: Frame, relayed: RelayedAnswer, elapsed_ms: float) -> None:
         edge_ms = elapsed_ms - relayed.channel_ms - relayed.answer.cloud_ms
         self.durable = self.durable and relayed.answer.durable
-        for entry, answer, flips in zip(sending, relayed.answer.answers, relayed.flipped_bits, strict=True):
-            entry.crossovers.append(relayed.crossover)
-            entry.rounds.append(_report(frame, answer, flips, relayed, edge_ms))
+        for row, (entry, answer) in enumerate(zip(sending, relayed.answer.answers, strict=True)):
+            entry.crossovers.append(relayed.answer.crossover)
+            entry.rounds.append(_report(frame, row, relayed, edge_ms))
             if answer.feedback == "ACK":
                 entry.outcome, entry.prediction = answer.outcome, answer.prediction
 
 
-def _report(frame: Frame, answer: BlockAnswer, flips: int, relayed: RelayedAnswer, edge_ms: float) -> RoundReport:
+def _report(frame: Frame, row: int, relayed: RelayedAnswer, edge_ms: float) -> RoundReport:
+    """The round of one block, in the frame's order."""
+    answer = relayed.answer.answers[row]
     return RoundReport(
         round=frame.round,
         t=frame.t,
         payload_bits=frame.bits,
-        flipped_bits=flips,
+        flipped_bits=relayed.flipped_bits[row],
         similarity=answer.similarity,
         margin=answer.margin,
         outlook=answer.outlook,
         crc_ok=answer.crc_ok,
         feedback=answer.feedback,
+        feedback_inverted=relayed.inverted_feedback[row],
+        arithmetic=relayed.answer.arithmetic,
         edge_ms=edge_ms,
         channel_ms=relayed.channel_ms,
         cloud_ms=relayed.answer.cloud_ms,

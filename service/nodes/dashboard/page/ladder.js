@@ -7,8 +7,6 @@ import { bits, count, milliseconds, percent } from "./units.js";
 const NODES = ["edge", "channel", "cloud"];
 const TOP = 30;
 const ROUND = 92;
-/** After this step there is nothing left to send: the cloud says ACK whatever it thinks. */
-const LAST_T = 8;
 
 export class Ladder {
   #host;
@@ -93,11 +91,11 @@ function arrow(from, to, y, label, tone) {
     svg("text", { x: (from + to) / 2, y: y - 6, "text-anchor": "middle" }, label));
 }
 
-/** The feedback as it reached the edge. What the cloud judged otherwise, the feedback link must have turned round. */
+/** The feedback as it reached the edge. An ACK whatever the score means that nothing is left to send. */
 function heard(round, passed) {
-  if (round.feedback === "NACK") return passed ? ["NACK (inverted)", "bad"] : ["NACK", "wait"];
-  if (passed !== false) return ["ACK", "good"];
-  return round.t === LAST_T ? ["ACK (last round)", "good"] : ["ACK (inverted)", "bad"];
+  if (round.feedback_inverted) return [`${round.feedback} (inverted)`, "bad"];
+  if (round.feedback === "NACK") return ["NACK", "wait"];
+  return [passed === false ? "ACK (last round)" : "ACK", "good"];
 }
 
 /** What the cloud went by, and whether it was enough; null where nothing was judged. */
@@ -113,8 +111,8 @@ function judged(round, theta) {
 }
 
 function sentence(round, theta) {
-  const { text } = judged(round, theta);
+  const { text, passed } = judged(round, theta);
   const name = text.replace("sim ", "similarity ").replace("≤", "is not above").replace(">", "is above");
   return `Round ${round.round}: ${bits(round.payload_bits)} sent, ${count(round.flipped_bits)} flipped; ${name}; `
-    + `${round.feedback} after ${milliseconds(round.edge_ms + round.channel_ms + round.cloud_ms)}.`;
+    + `${heard(round, passed)[0]} after ${milliseconds(round.edge_ms + round.channel_ms + round.cloud_ms)}.`;
 }
