@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How edge and cloud find their profiles' weights and set up inference."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.codecs import Whole
 from models.inference import Inference, inference_device
 from models.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from models.systems import SYSTEMS, System
@@ -13,7 +14,7 @@ from models.weights import WEIGHTS_FOLDER, Manifest, WeightsError, available_pro
 from service.errors import Unprocessable
 from service.node_app import base_info
 from service.settings import ComputeSettings
-from service.wire import NodeInfo, ProfileInfo
+from service.wire import NodeInfo, ProfileInfo, SystemInfo
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def model_info(role: str, served: ServedProfiles, *, store: str | None = None, d
     inference = next(iter(served.by_name.values())).inference  # device and precision are those of all
     details = {
         "profiles": tuple(_profile_info(name, served.by_name.get(name)) for name in PROFILES),
-        "systems": {name: system.summary for name, system in SYSTEMS.items()},
+        "systems": {name: _system_info(system) for name, system in SYSTEMS.items()},
         "device": str(inference.device),
         "dtype": inference.dtype,
         "torch_threads": served.threads,
@@ -100,6 +101,17 @@ def _profile_info(name: str, served: ServedProfile | None) -> ProfileInfo:
         weights_sha256=manifest.weights_sha256,
         thresholds=manifest.thresholds,
         systems=available_systems(manifest),
-        time_steps=(served.profile.t0, served.profile.max_steps),
+        rates=dict(_rates(served)),
         tile=served.inference.tile,
     )
+
+
+def _rates(served: ServedProfile) -> Iterator[tuple[str, tuple[int, int]]]:
+    for name in available_systems(served.manifest):
+        rate = SYSTEMS[name].codec.rate
+        if SYSTEMS[name].takes_t and not isinstance(rate, Whole):
+            yield name, rate.range(served.profile.harq)
+
+
+def _system_info(system: System) -> SystemInfo:
+    return SystemInfo(summary=system.summary, takes_threshold=system.takes_threshold, error_free=system.error_free)

@@ -47,7 +47,16 @@ from service.wire.frames import (
     parse_blocks,
     read_number,
 )
-from service.wire.nodes import LinkChange, LinkCounters, LinkState, NodeInfo, Problem, ProfileInfo, Readiness
+from service.wire.nodes import (
+    LinkChange,
+    LinkCounters,
+    LinkState,
+    NodeInfo,
+    Problem,
+    ProfileInfo,
+    Readiness,
+    SystemInfo,
+)
 from service.wire.sweeps import (
     SweepGone,
     SweepPoints,
@@ -110,6 +119,7 @@ __all__ = [
     "SweepReport",
     "SweepState",
     "SweepStoreState",
+    "SystemInfo",
     "Theta",
     "Wire",
     "format_blocks",

@@ -45,8 +45,18 @@ class ProfileInfo(Wire):
     weights_sha256: str | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     systems: tuple[str, ...] = Field((), description="what it serves: the systems whose weights and threshold it has")
-    time_steps: tuple[int, int] | None = Field(None, description="fewest and most that the spiking codec sends")
+    rates: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="least and most t of each system whose rate the caller chooses"
+    )
     tile: int | None = Field(None, description="rows that its batches are padded to a multiple of; 1 is no padding")
+
+
+class SystemInfo(Wire):
+    """A system of the catalogue: what it is, and what a request for it brings."""
+
+    summary: str
+    takes_threshold: bool
+    error_free: bool = Field(description="a BER above 0 is refused")
 
 
 class NodeInfo(Wire):
@@ -56,7 +66,7 @@ class NodeInfo(Wire):
     version: str
     pid: int
     profiles: tuple[ProfileInfo, ...] = ()
-    systems: dict[str, str] = Field(default_factory=dict, description="that there are, each in words")
+    systems: dict[str, SystemInfo] = Field(default_factory=dict)
     device: str | None = None
     dtype: str | None = None
     torch_threads: int | None = None

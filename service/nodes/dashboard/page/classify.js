@@ -7,7 +7,7 @@ import { eventsOf } from "./event-stream.js";
 import { Ladder } from "./ladder.js";
 import { Picture } from "./picture.js";
 import { Trouble, asked, words } from "./problems.js";
-import { SYSTEMS, inOrder, look, rates, served } from "./systems.js";
+import { SYSTEMS, inOrder, look, served, takes } from "./systems.js";
 
 export class Classify {
   #picture = new Picture(byId("picture"));
@@ -75,11 +75,9 @@ export class Classify {
 
   /** Show what the chosen system takes. */
   #fit() {
-    const { unit, score, errorFree } = look(this.system.value);
-    const steps = rates(this.system.value, this.#chosen);
-    const words = this.#systems[this.system.value];
+    const { words, threshold, errorFree, steps, unit } = takes(this.system.value, this.#systems, this.#chosen);
     if (words) this.systemField.querySelector("small").textContent = words;
-    this.thresholdField.hidden = !score;
+    this.thresholdField.hidden = !threshold;
     this.tField.hidden = !steps;
     this.ber.disabled = Boolean(errorFree);
     const theta = this.#chosen?.thresholds[this.system.value];

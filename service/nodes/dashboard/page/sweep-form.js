@@ -3,7 +3,7 @@
 
 import { field, html, offer } from "./dom.js";
 import { Trouble } from "./problems.js";
-import { SYSTEMS, inOrder, look, rates } from "./systems.js";
+import { SYSTEMS, inOrder, look, takes } from "./systems.js";
 
 const DATA_SETS = { "cifar100-test": "CIFAR-100, test images", "cifar100-validation": "CIFAR-100, validation split" };
 const BERS = "0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3";
@@ -13,6 +13,8 @@ export class SweepForm {
   #rows = new Map();
   /** By name: what the edge says of each profile that it serves. */
   #profiles = {};
+  /** By name: what it says of each system. */
+  #systems = {};
   /** What the rows of systems were made from. */
   #offered = "";
 
@@ -45,7 +47,8 @@ export class SweepForm {
   }
 
   /** What the edge says that it serves. */
-  serve(profiles) {
+  serve(profiles, systems) {
+    this.#systems = systems;
     this.#profiles = Object.fromEntries(profiles.map((each) => [each.name, each]));
     offer(this.profile, Object.keys(this.#profiles));
     this.#offer();
@@ -56,42 +59,41 @@ export class SweepForm {
     this.profileField.hidden = this.profile.options.length < 2;
     const profile = this.#profiles[this.profile.value];
     const served = profile?.systems ?? Object.keys(SYSTEMS);
-    const offered = JSON.stringify([profile?.name, served, profile?.time_steps]);
+    const offered = JSON.stringify([profile?.name, served, profile?.rates]);
     if (offered !== this.#offered) this.#draw(served, profile);
     this.#offered = offered;
-    for (const [system, { setting }] of this.#rows) {
-      if (setting && look(system).score) setting.placeholder = `${profile?.thresholds[system] ?? "the profile's"}`;
+    for (const [system, { setting, threshold }] of this.#rows) {
+      if (threshold) setting.placeholder = `${profile?.thresholds[system] ?? "the profile's"}`;
     }
   }
 
   #draw(served, profile) {
     const chosen = new Set([...this.#rows].filter(([, { box }]) => box.checked).map(([system]) => system));
     this.#rows.clear();
-    const rows = inOrder(served).map((system) => this.#row(system, rates(system, profile),
+    const rows = inOrder(served).map((system) => this.#row(system, takes(system, this.#systems, profile),
       chosen.size ? chosen.has(system) : system === "snn-sc-harq"));
     this.systems.replaceChildren(html("legend", {}, "Systems"), ...rows);
   }
 
-  #row(system, steps, checked) {
-    const { label, score, unit } = look(system);
+  #row(system, { threshold, steps, unit, errorFree }, checked) {
+    const { label } = look(system);
     const id = `sweep-of-${system}`;
     const box = html("input", { type: "checkbox", id, checked, change: () => { if (setting) setting.disabled = !box.checked; } });
-    const setting = score || steps ? html("input", {
+    const setting = threshold || steps ? html("input", {
       type: "text", id: `${id}-settings`, autocomplete: "off", disabled: !checked,
-      "aria-label": score ? `Thresholds of ${label}` : `${unit} of ${label}`,
-      placeholder: score ? "the profile's" : null, value: steps ? `${steps[0]}, ${steps[1]}` : null,
+      "aria-label": threshold ? `Thresholds of ${label}` : `${unit} of ${label}`,
+      placeholder: threshold ? "the profile's" : null, value: steps ? `${steps[0]}, ${steps[1]}` : null,
     }) : null;
-    this.#rows.set(system, { box, setting });
+    this.#rows.set(system, { box, setting, threshold, errorFree });
     return html("div", { class: "sweep-system" }, html("label", { for: id }, box, label),
-      setting && html("span", {}, score ? "thresholds θ " : `t (${unit}) `, setting));
+      setting && html("span", {}, threshold ? "thresholds θ " : `t (${unit}) `, setting));
   }
 
   /** Throws a Trouble that names what is wrong. */
   #specification() {
-    const series = [...this.#rows].filter(([, { box }]) => box.checked).map(([system, { setting }]) => {
-      const { score, errorFree, label } = look(system);
-      const values = setting ? numbers(setting.value, `${label}: ${score ? "thresholds" : "t"}`) : [];
-      return { system, ...(values.length && { [score ? "thresholds" : "t"]: values }), ...(errorFree && { bers: [0] }) };
+    const series = [...this.#rows].filter(([, { box }]) => box.checked).map(([system, { setting, threshold, errorFree }]) => {
+      const values = setting ? numbers(setting.value, `${look(system).label}: ${threshold ? "thresholds" : "t"}`) : [];
+      return { system, ...(values.length && { [threshold ? "thresholds" : "t"]: values }), ...(errorFree && { bers: [0] }) };
     });
     if (!series.length) throw new Trouble("Choose at least one system.");
     const wrong = [this.count, this.halfWidth].find((each) => !each.validity.valid);

@@ -37,7 +37,7 @@ export class Sweeps {
   /** What the edge says that it serves. */
   node(report) {
     const profiles = served(report);
-    if (profiles.length) this.#form.serve(profiles);
+    if (profiles.length) this.#form.serve(profiles, report.info.systems);
   }
 
   /** A sweep as it is now. */

@@ -21,10 +21,19 @@ export function seriesLabel(point) {
   return point.theta === null || point.theta === undefined ? label : `${label}, θ ${point.theta}`;
 }
 
-/** The least and the most t of a system: a profile says its own where they are its time steps. */
-export function rates(system, profile) {
-  const { steps, unit } = look(system);
-  return unit === "time steps" ? profile?.time_steps ?? steps : steps;
+/**
+ * What a request for a system brings: a threshold, or one of the steps [least, most] of a fixed rate; words say what it
+ * is. said: what the edge says of all systems; profile: the one that is chosen. A system of one's own is as they say.
+ */
+export function takes(system, said, profile) {
+  const own = SYSTEMS[system], info = said[system];
+  return {
+    words: info?.summary,
+    threshold: own ? Boolean(own.score) : Boolean(info?.takes_threshold),
+    errorFree: own ? Boolean(own.errorFree) : Boolean(info?.error_free),
+    steps: profile?.rates[system] ?? own?.steps,
+    unit: own?.unit ?? "steps",
+  };
 }
 
 /** The profiles that an edge says it serves; none from another node. */
