@@ -72,6 +72,8 @@ class RecordingProxy:
     on_reply: Callable[[], None] | None = None
     head_arrived: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    #: A task that waits for a reply whose caller has left is known to nobody else, and would be collected as garbage.
+    _serving: set[object] = field(default_factory=set)
 
     def posts(self) -> list[Exchanged]:
         """The exchanges so far, health checks left out; forgotten by the proxy."""
@@ -83,6 +85,8 @@ class RecordingProxy:
         """One connection, for as long as both sides keep it."""
         parts = urlsplit(self.upstream)
         onward: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             while (request := await _message(reader)) is not None:
                 fault = self.faults.pop(0) if self.faults and request.head.startswith(b"POST") else None
@@ -104,6 +108,7 @@ class RecordingProxy:
             if onward:
                 onward[1].close()
             _reset(writer)
+            self._serving.discard(task)
 
     async def _fail(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """All that the other side gets before the connection breaks."""

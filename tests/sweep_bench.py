@@ -59,9 +59,9 @@ class Bench:
             yield http
 
     @contextmanager
-    def slow(self, latency_ms: int = 3000) -> Iterator[None]:
+    def slow(self) -> Iterator[None]:
         """Each frame takes three seconds, so that a loaded machine still finds a sweep running."""
-        self.line.channel.patch("/v1/links/forward", json={"latency_ms": latency_ms})
+        self.line.channel.patch("/v1/links/forward", json={"latency_ms": 3000})
         try:
             yield
         finally:

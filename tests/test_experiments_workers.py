@@ -21,7 +21,7 @@ print(pool.submit(os.getpid).result(), flush=True)
 time.sleep(600)
 """
 WORKERS = {
-    "measurement": ("experiments.evaluation.measure import _start_worker", "(None, context.Queue())"),
+    "measurement": ("experiments.evaluation.measure import _start_worker", "(None, context.Queue(), context.Event())"),
     "sweep": ("experiments.sweeps.link_engine import _prepare_worker", "()"),
 }
 

@@ -138,9 +138,14 @@ def test_cancelled_by_somebody_else_and_resumed_in_the_line(bench: Bench, tmp_pa
 
 def test_cancelled_it_gives_up_what_is_on_its_way(bench: Bench, tmp_path: Path) -> None:
     """Edge and cloud had gone on with it, and the threads that waited for the answers had stayed."""
-    with bench.dashboard(tmp_path) as http, bench.slow(60_000):
+    with bench.dashboard(tmp_path) as http, bench.slow():
         begun = start(http, LONG)
-        until(lambda: metric(bench.line.edge, "edge_in_flight") == DEFAULT_PARALLEL, "its first batches")
+        until(lambda: sweep(http, begun.id).units_done > 0, "its first units")
+        bench.line.channel.patch("/v1/links/forward", json={"latency_ms": 60_000})
+        done = sweep(http, begun.id).units_done
+        # Where one more has ended since, a batch is under way that will not end by itself before the edge's deadline.
+        until(lambda: sweep(http, begun.id).units_done > done, "the end of a batch from before")
+        until(lambda: metric(bench.line.edge, "edge_in_flight") == DEFAULT_PARALLEL, "the next batches")
         assert asked(http, begun.id, "cancel").state == "cancelled"
         until(lambda: metric(bench.line.edge, "edge_in_flight") == 0, "the edge hears of it", 10.0)
         until(lambda: not waiting_threads(), "the end of those who waited for its answers", 10.0)
