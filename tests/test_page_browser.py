@@ -170,6 +170,9 @@ def test_systems_and_channel_models_are_what_the_nodes_say(page: Page) -> None:
     for name, system in SYSTEMS.items():
         page.select_option("#system", name)
         expect(page.locator("#system-hint")).to_have_text(system.summary)
+        expect(page.locator("#t")).to_be_visible(visible=system.takes_t)
+        expect(page.locator("#threshold")).to_be_visible(visible=system.takes_threshold)
+        expect(page.locator("#ber")).to_be_enabled(enabled=not system.error_free)
     expect(page.locator("#forward-model option")).to_have_text(list(CHANNELS))
     for name in reversed(CHANNELS):
         page.select_option("#forward-model", name)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the page knows of each system: how it is drawn (its colours are in style.css) and what it takes.
+// What the page knows of each system: how it is drawn (its colours are in style.css) and what its steps are called.
 
 export const SYSTEMS = {
-  "snn-sc-harq": { label: "SNN-SC-HARQ (the paper's)", symbol: "Circle", score: "similarity" },
-  "snn-sc-margin-harq": { label: "margin rule (ours)", symbol: "Square", score: "margin" },
-  "snn-sc-learned-harq": { label: "learned rule (ours)", symbol: "Wye", score: "outlook" },
-  "multi-rate": { label: "Multi-rate", symbol: "X", steps: [4, 8], unit: "time steps" },
+  "snn-sc-harq": { label: "SNN-SC-HARQ (the paper's)", symbol: "Circle" },
+  "snn-sc-margin-harq": { label: "margin rule (ours)", symbol: "Square" },
+  "snn-sc-learned-harq": { label: "learned rule (ours)", symbol: "Wye" },
+  "multi-rate": { label: "Multi-rate", symbol: "X", unit: "time steps" },
   "snn-sc-ldpc-harq": { label: "SNN-SC + LDPC + HARQ", symbol: "Triangle" },
-  "cnn-1bit": { label: "1-bit CNN", symbol: "Diamond", steps: [1, 8], unit: "blocks" },
-  bypass: { label: "bypass (error-free reference)", symbol: "Plus", errorFree: true },
+  "cnn-1bit": { label: "1-bit CNN", symbol: "Diamond", unit: "blocks" },
+  bypass: { label: "bypass (error-free reference)", symbol: "Plus" },
 };
 
 /** A system that has no look of its own is drawn in grey under its name. */
@@ -23,16 +23,16 @@ export function seriesLabel(point) {
 
 /**
  * What a request for a system brings: a threshold, or one of the steps [least, most] of a fixed rate; words say what it
- * is. said: what the edge says of all systems; profile: the one that is chosen. A system of one's own is as they say.
+ * is. said: what the edge says of all systems; profile: the one that is chosen. Nothing before the edge was heard of.
  */
 export function takes(system, said, profile) {
-  const own = SYSTEMS[system], info = said[system];
+  const info = said[system];
   return {
     words: info?.summary,
-    threshold: own ? Boolean(own.score) : Boolean(info?.takes_threshold),
-    errorFree: own ? Boolean(own.errorFree) : Boolean(info?.error_free),
-    steps: profile?.rates[system] ?? own?.steps,
-    unit: own?.unit ?? "steps",
+    threshold: Boolean(info?.takes_threshold),
+    errorFree: Boolean(info?.error_free),
+    steps: profile?.rates[system],
+    unit: SYSTEMS[system]?.unit ?? "steps",
   };
 }
 
