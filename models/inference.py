@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one way to run a network outside training: padded to whole tiles, so that the batch does not show in the result.
 
-Shapes   B batch, padded with zero rows to a multiple of ``tile``, and run in pieces of ``CPU_PIECE_ROWS``.
+Shapes   B batch, padded with zero rows to a multiple of ``tile``, and run in pieces of so many rows.
 Units    tile and pieces in rows.
 Math     none
 Source   measured here: a batch of 1 and a batch of 64 take different kernels, differ in the last bits, and a neuron
@@ -19,7 +19,7 @@ from torch import Tensor
 
 #: Enough for all networks measured here.
 SAFE_TILE: Final = 16
-#: Rows at a time on a CPU: their maps fit its cache; 128 at a time take half as long again (docs/decisions/0013).
+#: Rows at a time on a CPU where nothing else is asked for: full pieces are what a node's lanes take apart (0017).
 CPU_PIECE_ROWS: Final = 32
 
 #: What is run: tensors in and tensors out, all with the batch as their first axis. Passes of one function, the same
@@ -34,11 +34,15 @@ def arithmetic_of(device: str, dtype: str, tile: int) -> str:
 
 @dataclass(frozen=True)
 class Inference:
-    """Device, precision and tile of all inference of a process or link."""
+    """Device, precision and tile of all inference of a process or link.
+
+    ``cpu_piece_rows`` says how many rows a CPU computes at a time; whole tiles of them, so the result is the same.
+    """
 
     device: torch.device
     bf16: bool = False
     tile: int = SAFE_TILE
+    cpu_piece_rows: int = CPU_PIECE_ROWS
 
     @property
     def dtype(self) -> str:
@@ -68,7 +72,7 @@ class Inference:
     @property
     def piece_rows(self) -> int | None:
         """The most rows that are run at a time; None where there is no such bound."""
-        return max(CPU_PIECE_ROWS // self.tile, 1) * self.tile if self.device.type == "cpu" else None
+        return max(self.cpu_piece_rows // self.tile, 1) * self.tile if self.device.type == "cpu" else None
 
     def _run_piece(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         batch = inputs[0].shape[0]

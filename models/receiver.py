@@ -10,6 +10,7 @@ Source   Section II of arXiv 2310.08804.
 Differs  Margin and outlook are our own stop rules. Score and theta are compared as float32.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from models.codecs import CODECS, Checked, State, rows_of
 from models.frames import Frame
 from models.inference import Inference
 from models.networks.outlook import Outlook, outlook, seen
+from models.networks.simnet import SimilarityEstimator
 from models.parts import CloudNetworks
 from models.systems import StopRule, System
 
@@ -135,11 +137,19 @@ class Receiver:
 
     def similarity(self, feature_BCHW: Tensor, prior_BK: Tensor, crossover_B: Floats) -> Floats:
         """S_D: what SimNet says of F' [B, C, 4, 4], received prior bits and p -> estimate_B, float32."""
-        (estimate_B,) = self._inference.run(self._estimate, feature_BCHW, prior_BK, torch.from_numpy(crossover_B))
-        return estimate_B.cpu().numpy()
+        (estimate_B,) = self.similarities(feature_BCHW, [prior_BK], crossover_B)
+        return estimate_B
 
-    def _estimate(self, f_BCHW: Tensor, k_BK: Tensor, p_B: Tensor) -> tuple[Tensor]:
-        return (self._networks["similarity"](f_BCHW, k_BK, p_B),)
+    def similarities(self, feature_BCHW: Tensor, priors: Sequence[Tensor], crossover_B: Floats) -> list[Floats]:
+        """S_D of one F' and each of ``priors``, prior_BK: what it makes of F' alone is computed once."""
+        estimates = self._inference.run(self._estimates, feature_BCHW, torch.from_numpy(crossover_B), *priors)
+        return [estimate_B.cpu().numpy() for estimate_B in estimates]
+
+    def _estimates(self, f_BCHW: Tensor, p_B: Tensor, *priors: Tensor) -> tuple[Tensor, ...]:
+        network = self._networks["similarity"]
+        assert isinstance(network, SimilarityEstimator)
+        e_BE = network.embedding(f_BCHW)
+        return tuple(network.estimate(e_BE, k_BK, p_B) for k_BK in priors)
 
     def logits(self, feature_BCHW: Tensor) -> Floats:
         """f_T of (reconstructed) features -> logits_BL [B, 100], float32."""

@@ -206,7 +206,7 @@ class StackedInference(Inference):
 
     @classmethod
     def over(cls, inference: Inference, passes: PassQueue) -> "StackedInference":
-        return cls(inference.device, inference.bf16, inference.tile, passes=passes)
+        return cls(inference.device, inference.bf16, inference.tile, inference.cpu_piece_rows, passes=passes)
 
     def run(self, function: Function, *inputs: Tensor) -> Outputs:
-        return self.passes.run(Inference(self.device, self.bf16, self.tile), function, inputs)
+        return self.passes.run(Inference(self.device, self.bf16, self.tile, self.cpu_piece_rows), function, inputs)

@@ -16,7 +16,8 @@ from toy import load_link, load_networks, toy_images
 
 from channel.bits import unpack
 from channel.transmission import transmit
-from models.inference import Inference
+from experiments.evaluation.parts import CPU_ROWS, Spec
+from models.inference import CPU_PIECE_ROWS, Inference
 from models.link import BlockTrace, InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver, ReceiverState
@@ -133,6 +134,31 @@ def test_order_does_not_show(bench: tuple[Path, NDArray[np.uint8]]) -> None:
     shuffled = link.run(images[order], Request(SYSTEMS["snn-sc-harq"], BER, SEED, blocks, theta))
     for block, trace in zip(blocks, shuffled, strict=True):
         assert_identical(trace, straight[block])
+
+
+def test_neither_do_the_pieces_that_a_cpu_computes_at_a_time(bench: tuple[Path, NDArray[np.uint8]]) -> None:
+    """Those of a measurement against those of a node."""
+    folder, images = bench
+    parts = Spec("resnet18", folder).load()
+    measuring, node = InProcessLink(RESNET18, parts.transmitter, parts.receiver), load_link(folder)
+    assert LARGEST > CPU_ROWS > CPU_PIECE_ROWS
+    found, expected = (send(link, images, "snn-sc-harq", folder, 0, LARGEST) for link in (measuring, node))
+    for one, other in zip(found, expected, strict=True):
+        assert_identical(one, other)
+
+
+def test_several_priors_of_one_feature_are_judged_as_each_alone(bench: tuple[Path, NDArray[np.uint8]]) -> None:
+    _, cloud = load_networks(bench[0])
+    receiver, count = Receiver(cloud, Inference(torch.device("cpu"))), 18
+    bits_BN, p_B = received_bits(count), np.full(count, BER)
+    frame = frame_of_round(SYSTEMS["snn-sc-harq"], RESNET18.harq, 1)
+    state = receiver.combine(None, bits_BN[:, : frame.bits], frame, p_B)
+    feature, p_mean_B = receiver.feature(state), state.mean_crossover()
+    priors = [state.prior_BK, state.prior_BK.roll(1, dims=0)]
+    together = receiver.similarities(feature, priors, p_mean_B)
+    assert not np.array_equal(*together)
+    for prior_BK, estimate_B in zip(priors, together, strict=True):
+        assert np.array_equal(receiver.similarity(feature, prior_BK, p_mean_B), estimate_B)
 
 
 def received_bits(count: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from experiments.evaluation.parts import Parts, Spec
 from experiments.training.codecs import Codec
 from models.codecs import SNN_SC
 from models.codecs.snn_sc import RebuiltState
-from models.inference import Inference, inference_device
+from models.inference import Inference
 from models.networks.codec import Converter
 from models.parts import CloudNetworks
 from models.profiles import PROFILES
@@ -87,8 +87,7 @@ class InformedSpec(Spec):
     """Weights whose converter sees p."""
 
     def load(self) -> Parts:
-        profile, manifest = PROFILES[self.profile], self.manifest()
-        inference = Inference(inference_device(self.device), self.bf16, profile.tile)
+        profile, manifest, inference = PROFILES[self.profile], self.manifest(), self.inference()
         networks, converter = CloudNetworks(profile, CLOUD_PARTS), InformedConverter(profile.max_steps)
         networks["converter"] = converter
         for name, part in networks.items():

@@ -18,8 +18,8 @@ from channel.transmission import transmit
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
 from experiments.evaluation.outcomes import Floats, Outcomes
-from experiments.evaluation.parts import Spec
-from experiments.evaluation.passes import BATCH, PROBABILITY, sender_of
+from experiments.evaluation.parts import CPU_ROWS, Spec
+from experiments.evaluation.passes import PROBABILITY, sender_of
 from experiments.evaluation.units import fingerprint
 from experiments.whole_files import whole_file
 from models.codecs import SNN_SC
@@ -62,8 +62,8 @@ def _extracted(spec: Spec, images: LabelledImages) -> Bits:
     parts = spec.load()
     frame = first_frame(sender_of(SNN_SC.name), parts.profile.harq, None)
     found = []
-    for start in range(0, len(images), BATCH):
-        state = parts.transmitter.begin(images.images_NCHW[start : start + BATCH])
+    for start in range(0, len(images), CPU_ROWS):
+        state = parts.transmitter.begin(images.images_NCHW[start : start + CPU_ROWS])
         bits_BN, _ = parts.transmitter.encode(state, frame)
         found.append(bits_BN[:, :PRIOR_BITS])
     return np.concatenate(found)

@@ -20,15 +20,13 @@ from channel.transmission import transmit
 from experiments.data.cifar100 import LabelledImages
 from experiments.data.split import noise_block
 from experiments.evaluation.outcomes import SCORE, Columns, Floats, join
-from experiments.evaluation.parts import Parts
+from experiments.evaluation.parts import CPU_ROWS, Parts
 from models.codecs import Whole
 from models.frames import Frame, HarqParameters
 from models.losses import semantic_similarity
 from models.receiver import ReceiverState, margin
 from models.systems import SYSTEMS, StopRule, System, first_frame, next_frame
 
-#: Images at a time on a CPU. More do not fit its cache: 128 at a time take half as long again (docs/decisions/0013).
-BATCH: Final = 32
 #: A GPU waits for launches unless it has this many: a whole unit.
 CUDA_BATCH: Final = 250
 #: Scores that no cloud has, or that are no system's rule: the true similarity, the estimate from another image's K, and
@@ -95,7 +93,7 @@ class PreparedImages:
         self._bits = [np.concatenate(frames) for frames in zip(*(bits for _, bits in sent), strict=True)]
 
     def _batches(self) -> list[slice]:
-        batch = CUDA_BATCH if self._parts.device.type == "cuda" else BATCH
+        batch = CUDA_BATCH if self._parts.device.type == "cuda" else CPU_ROWS
         return [slice(start, start + batch) for start in range(0, len(self._labels_N), batch)]
 
     def _encoded(self, images_BCHW: NDArray[np.uint8]) -> tuple[Floats, list[Bits]]:
@@ -141,8 +139,8 @@ class PreparedImages:
         }
         if self._system.sends_prior:
             p_B = state.mean_crossover()
-            noted[SCORE + StopRule.SIMILARITY] = receiver.similarity(feature, state.prior_BK, p_B)
-            noted[SCORE + SHUFFLED] = receiver.similarity(feature, others_BK, p_B)
+            own_B, shuffled_B = receiver.similarities(feature, [state.prior_BK, others_BK], p_B)
+            noted |= {SCORE + StopRule.SIMILARITY: own_B, SCORE + SHUFFLED: shuffled_B}
         return noted
 
     def _checked(self, arrived: Sequence[Bits], rows: slice, ber: float) -> Columns:

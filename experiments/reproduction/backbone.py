@@ -20,7 +20,6 @@ from experiments.evaluation.parts import Spec
 from experiments.reproduction.material import DEFAULT, Material
 from experiments.reproduction.rates import share_correct
 from experiments.reproduction.resampling import interval
-from models.inference import Inference, inference_device
 from models.parts import CloudNetworks, EdgeNetworks
 from models.profiles import PROFILES
 from models.weights import WeightsError, load_part, read_parts
@@ -93,7 +92,7 @@ def _correct(spec: Spec, start: Path, images: LabelledImages) -> NDArray[np.bool
     profile = PROFILES[spec.profile]
     owner = profile.backbone_owner
     parts = read_parts(owner, start)
-    inference = Inference(inference_device(spec.device), spec.bf16, profile.tile)
+    inference = spec.inference()
     edge = EdgeNetworks(profile, ["edge"]).to(inference.device).eval()["edge"]
     head = CloudNetworks(profile, ["head"]).to(inference.device).eval()["head"]
     load_part(edge, "edge", owner, parts, start)

@@ -16,7 +16,6 @@ from experiments.sweeps.engine import Answer, EngineError, Task
 from experiments.sweeps.result import UnitResult
 from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
-from models.inference import Inference, inference_device
 from models.link import InProcessLink, Request
 from models.profiles import PROFILES
 from models.receiver import Receiver
@@ -63,8 +62,7 @@ def _prepare_worker() -> None:
 def _link(spec: Spec) -> InProcessLink:
     """What a worker keeps from unit to unit."""
     torch.set_num_threads(1)  # as in the tests of exactness: another number could change a last bit
-    profile, manifest = PROFILES[spec.profile], spec.manifest()
-    inference = Inference(inference_device(spec.device), spec.bf16, profile.tile)
+    profile, manifest, inference = PROFILES[spec.profile], spec.manifest(), spec.inference()
     transmitter = RememberingTransmitter(load_edge(profile, manifest, spec.weights), inference, _REMEMBERED_BYTES)
     return InProcessLink(profile, transmitter, Receiver(load_cloud(profile, manifest, spec.weights), inference))
 

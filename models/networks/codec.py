@@ -21,6 +21,8 @@ from models.networks.neurons import integrate_and_fire
 SPIKE_CHANNELS = 32
 HIDDEN_CHANNELS = 256
 GRID = 4
+#: The maps and gates of so many rows fit a core's cache: all rows at once take a quarter longer (docs/decisions/0013).
+_ROWS_IN_CACHE = 4
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,14 @@ class Converter(nn.Module):
         if present > self.max_maps:
             raise ValueError(f"{present} maps, but the converter has {self.max_maps}")
         x_BKN = maps_BKCHW.reshape(batch, present, -1)
+        if self.training or x_BKN.is_cuda:
+            return self._weighed(x_BKN).reshape(batch, *shape)
+        return torch.cat([self._weighed(x_RKN) for x_RKN in torch.split(x_BKN, _ROWS_IN_CACHE)]).reshape(batch, *shape)
+
+    def _weighed(self, x_BKN: Tensor) -> Tensor:
+        """[B, 2t, N] -> [B, N]."""
+        present = x_BKN.shape[1]
         # Zero maps add nothing to A X nor to the sum, so their columns and gates are left out rather than padded.
         weight, bias = self.gate.weight[:present, :present], self.gate.bias[:present]
         gate_BKN = torch.sigmoid(torch.matmul(weight, x_BKN).float() + bias[:, None])
-        return (gate_BKN * x_BKN).sum(dim=1).reshape(batch, *shape)
+        return (gate_BKN * x_BKN).sum(dim=1)

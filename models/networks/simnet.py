@@ -60,10 +60,18 @@ class SimilarityEstimator(nn.Module):
 
     def forward(self, f_BCHW: Tensor, k_BK: Tensor, p_B: Tensor) -> Tensor:
         """f_BCHW [B, C, 4, 4], k_BK [B, 32] in {0, 1}, p_B [B] -> similarity_B [B], float32 (Eq. Q2)."""
+        return self.estimate(self.embedding(f_BCHW), k_BK, p_B)
+
+    def embedding(self, f_BCHW: Tensor) -> Tensor:
+        """f_BCHW [B, C, 4, 4] -> e_BE [B, 256]: all that the estimate knows of F'."""
         f_BCHW = f_BCHW.float()
         spread_BC = (f_BCHW.var(dim=(2, 3), correction=0) + _EPSILON).sqrt()
         pooled_BD = torch.cat((f_BCHW.mean(dim=(2, 3)), f_BCHW.amax(dim=(2, 3)), spread_BC), dim=1)
-        e_BE = self.embed(pooled_BD)
+        e_BE: Tensor = self.embed(pooled_BD)
+        return e_BE
+
+    def estimate(self, e_BE: Tensor, k_BK: Tensor, p_B: Tensor) -> Tensor:
+        """e_BE [B, 256], k_BK [B, 32] in {0, 1}, p_B [B] -> similarity_B [B], float32."""
         reliability_B1 = (1.0 - 2.0 * p_B.float())[:, None]
         sign_BK = (2.0 * k_BK.float() - 1.0) * reliability_B1
         match_BK = sign_BK * self.expected_prior(e_BE)
