@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """``spikelink ablate ABLATION``: what might improve codec or stop rule, one thing at a time, on validation images."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +11,8 @@ import typer
 from cli.evaluate import count_workers, parse_bers
 from cli.extras import require_drawing
 from cli.failures import CommandError
+from cli.measuring import in_one_line
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
-from cli.own_process import keep_freed_memory
 from cli.reproduce import DOCS
 from cli.terminal import output
 
@@ -146,23 +144,6 @@ def _names(text: str | None) -> tuple[str, ...]:
     return names
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """What may be missing or go wrong, and how to go on."""
-    from experiments.data.cifar100 import DataSetMissingError
-    from experiments.training.checkpoints import ResumeError
-    from experiments.training.loop import DivergedError
-    from models.weights import WeightsError
-
-    keep_freed_memory()
-    try:
-        yield
-    except (DataSetMissingError, WeightsError, ResumeError, DivergedError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    except KeyboardInterrupt:
-        raise CommandError("interrupted: the same command goes on with what is not finished") from None
-
-
 def _codec(common: _Common, given: CodecOptions) -> dict[str, object]:
     from cli.measuring_progress import MeasuringProgress, Named
     from experiments.ablations import codec
@@ -179,7 +160,7 @@ def _codec(common: _Common, given: CodecOptions) -> dict[str, object]:
         bf16=given.bf16 is not False, images=common.images, checkpoint_s=60 * minutes,
     )  # fmt: skip
     measuring = codec.Measuring(recipe, common.bers, tuple(range(common.seeds)), common.workers)
-    with _one_line():
+    with in_one_line():
         trained = {name: _train(recipe, name) for name in names}
         with MeasuringProgress() as progress:
             measured = codec.measure_variants(measuring, trained, lambda name: Named(progress, name))
@@ -195,7 +176,7 @@ def _decision(common: _Common, folds: int) -> dict[str, object]:
     options = Options(
         common.spec, common.data, common.runs, common.bers, seeds, common.workers, folds, fitting, common.images
     )
-    with _one_line(), MeasuringProgress() as progress:
+    with in_one_line(), MeasuringProgress() as progress:
         return ablate_decision(options, progress)
 
 

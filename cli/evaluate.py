@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.failures import CommandError, complain
+from cli.measuring import in_one_line
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
-from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
@@ -44,15 +44,12 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Accuracy, bandwidth and rounds by system and BER."""
-    from experiments.data.cifar100 import DataSetMissingError
     from experiments.evaluation import run
     from experiments.evaluation.parts import Spec
-    from experiments.training.loop import DivergedError
     from models.profiles import PROFILES
-    from models.weights import WEIGHTS_FOLDER, WeightsError
+    from models.weights import WEIGHTS_FOLDER
 
     check_profile(profile)
-    keep_freed_memory()
     where = device.resolved()
     spec = Spec(profile, weights or WEIGHTS_FOLDER, where, bf16)
     options = run.EvaluationOptions(
@@ -60,12 +57,8 @@ def evaluate(
     )
     if learn and not calibrate:
         raise CommandError("--learn belongs to --calibrate, which then chooses the rule's threshold")
-    try:
+    with in_one_line():
         by_pass = _measured(options, calibrate, learn)
-    except (DataSetMissingError, WeightsError, DivergedError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    except KeyboardInterrupt:
-        raise CommandError("interrupted: the same command goes on with what is not finished") from None
     evaluation = run.summarise(by_pass, spec.manifest().thresholds, PROFILES[profile].harq)
     _show(evaluation)
     if json_file is not None:

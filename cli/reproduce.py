@@ -9,20 +9,21 @@ import typer
 from cli.evaluate import PAPER_BERS, count_workers, parse_bers
 from cli.extras import require_drawing
 from cli.failures import CommandError
+from cli.measuring import in_one_line
 from cli.options import DATA, RUNS, DataPath, Device, RunsPath, WeightsPath, check_profile
-from cli.own_process import keep_freed_memory
 from cli.terminal import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from experiments.evaluation.measure import Listener
     from experiments.reproduction.measuring import Options
 
     Work = Callable[[Options, Listener], Path]
 
-#: The project's own results.
+#: The project's own results, and the noise seeds that they have.
 DOCS: Final = Path("docs")
+SEEDS: Final = 5
 
 
 def reproduce(
@@ -30,7 +31,7 @@ def reproduce(
     profile: Annotated[str, typer.Option(help="Which profile.")] = "resnet18",
     weights: WeightsPath = None,
     bers: Annotated[str, typer.Option(help="Crossover probabilities, comma-separated, 0 among them.")] = PAPER_BERS,
-    seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Noise seeds 0, 1, ...: how many.")] = SEEDS,
     images: Annotated[int | None, typer.Option(min=1, help="Only so many images of each split, to try it out.")] = None,
     ldpc: Annotated[bool, typer.Option("--ldpc/--no-ldpc", help="The LDPC baseline, which takes longest.")] = True,
     ldpc_bers: Annotated[
@@ -69,8 +70,17 @@ def reproduce(
         require_drawing("scipy")
     if sum((measure_only, measured is not None, figures_only, sample_only)) > 1:
         raise CommandError("one of --measure-only, --measured, --figures-only and --sample-only at a time")
-    if images is not None and docs == DOCS and not measure_only:
-        raise CommandError("--images is a try: --docs says where its results go, the project's own are of all images")
+    less = {
+        "--images": images is not None, "--bers": bers != PAPER_BERS, "--seeds": seeds < SEEDS,
+        "--no-ldpc": not ldpc and measured is None,
+    }  # fmt: skip
+    others = {"--ldpc-bers": ldpc_bers, "--baseline-seeds": baseline_seeds, "--baseline-weights": baseline_weights}
+    if figures_only:
+        _refuse({**less, **others}, "--figures-only measures nothing: it goes without {}")
+    if sample_only:
+        _refuse({**less, **others}, "--sample-only has images, BERs and seeds of its own: it goes without {}")
+    if docs == DOCS and not measure_only:
+        _refuse(less, "{} is a try: --docs says where its results go, the project's own are of everything")
     if not figures_only:
         from experiments.evaluation.parts import Spec
         from experiments.reproduction.measuring import Options
@@ -89,6 +99,13 @@ def reproduce(
         _draw(docs)
 
 
+def _refuse(given: "Mapping[str, object]", reason: str) -> None:
+    """Raises CommandError, with the first option that was given in place of the braces."""
+    for name, value in given.items():
+        if value:
+            raise CommandError(reason.format(name))
+
+
 def _work(sample_only: bool, measure_only: bool) -> "Work":
     if measure_only:  # needs less than the figures do
         from experiments.reproduction.measuring import measure_only as passes
@@ -101,22 +118,14 @@ def _work(sample_only: bool, measure_only: bool) -> "Work":
 
 def _measure(options: "Options", work: "Work") -> None:
     from cli.measuring_progress import MeasuringProgress
-    from experiments.data.cifar100 import DataSetMissingError
-    from models.weights import WeightsError
 
-    keep_freed_memory()
     check_profile(options.spec.profile)
     if min(options.bers) > 0:
         raise CommandError("--bers needs 0, where thresholds are limited")
     if not set(options.ldpc_bers or ()) <= set(options.bers):
         raise CommandError("--ldpc-bers names a BER that --bers lacks")
-    try:
-        with MeasuringProgress() as progress:
-            written = work(options, progress)
-    except (DataSetMissingError, WeightsError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    except KeyboardInterrupt:
-        raise CommandError("interrupted: the same command goes on with what is not finished") from None
+    with in_one_line(), MeasuringProgress() as progress:
+        written = work(options, progress)
     output().print(f"written to {written}", soft_wrap=True)
 
 
@@ -131,4 +140,6 @@ def _draw(docs: Path) -> None:
         page = write_page(docs)
     except ResultsMissingError as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(f"{error.strerror}: {error.filename}") from error
     output().print(f"page and figures: {page}", soft_wrap=True)

@@ -3,6 +3,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -58,8 +59,52 @@ def test_what_is_missing_takes_one_line(
     assert reason in failure(capsys, "reproduce", *arguments)
 
 
-def test_a_try_leaves_the_projects_own_results(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--docs says where its results go" in failure(capsys, "reproduce", "--images", 10)
+@pytest.mark.parametrize("less", [("--images", 10), ("--bers", "0,0.1"), ("--seeds", 1), ("--no-ldpc",)])
+def test_a_try_leaves_the_projects_own_results(capsys: pytest.CaptureFixture[str], less: tuple[object, ...]) -> None:
+    assert f"{less[0]} is a try: --docs says where its results go" in failure(capsys, "reproduce", *less)
+
+
+@pytest.mark.parametrize(
+    ("mode", "stranger"),
+    [
+        ("--sample-only", ("--images", 50)),
+        ("--sample-only", ("--baseline-weights", "FOLDER")),
+        ("--figures-only", ("--bers", "0,0.1")),
+        ("--figures-only", ("--ldpc-bers", "0.1")),
+    ],
+)
+def test_what_a_mode_would_ignore_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, mode: str, stranger: tuple[object, ...]
+) -> None:
+    line = failure(capsys, "reproduce", mode, *stranger, "--docs", tmp_path)
+    assert line.startswith(f"spikelink: {mode} ")
+    assert line.endswith(f"it goes without {stranger[0]}")
+
+
+def dies(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_worker_that_dies_takes_one_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, toy_folder: Path, tmp_path: Path
+) -> None:
+    """As where the kernel kills it for its memory."""
+    monkeypatch.setattr("experiments.evaluation.measure._start_worker", dies)
+    images = toy_images(300, seed=1).reshape(300, -1)
+    np.concatenate((np.zeros((300, 2), dtype=np.uint8), images), axis=1).tofile(tmp_path / "test.bin")
+    where = ("--data", tmp_path, "--runs", tmp_path / "runs", "--weights", toy_folder, "--workers", 2)
+    assert "a worker has died" in failure(capfd, "evaluate", *where)
+
+
+def test_runs_that_cannot_be_written_take_one_line(
+    capfd: pytest.CaptureFixture[str], toy_folder: Path, tmp_path: Path
+) -> None:
+    images = toy_images(4, seed=1).reshape(4, -1)
+    np.concatenate((np.zeros((4, 2), dtype=np.uint8), images), axis=1).tofile(tmp_path / "test.bin")
+    (tmp_path / "file").touch()
+    where = ("--data", tmp_path, "--runs", tmp_path / "file", "--weights", toy_folder, "--workers", 1)
+    line = failure(capfd, "evaluate", "--bers", "0", *where)
+    assert line == f"spikelink: Not a directory: {tmp_path / 'file' / 'units'}"
 
 
 def test_thresholds_are_chosen_on_validation_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_units_of_another_machine_are_drawn_and_none_is_computed(
     monkeypatch.setattr("torch.__version__", "2.11.0+cu130")
     assert reproduce(data, toy_folder, there, "--measure-only") == 0
     assert not (data.parent / "docs").exists(), "figures belong to the other machine"
-    record = json.loads((there / MEASURED_ON).read_text())
+    record = json.loads((there / "resnet18" / MEASURED_ON).read_text())
     assert record["versions"]["torch"] == "2.11.0+cu130"
     monkeypatch.undo()
     monkeypatch.setattr("experiments.data.split.validation_prefixes", lambda: held_out(data))

@@ -4,6 +4,7 @@
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ from experiments.evaluation.measure import Plan
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.rules import Trial
 from experiments.evaluation.units import UnitStore
+from experiments.reproduction.backbone import first_backbone, noted
 from experiments.reproduction.control import best_mix, draws
 from experiments.reproduction.decisions import area
 from experiments.reproduction.energy import session
 from experiments.reproduction.gaps import interpolated
+from experiments.reproduction.material import Material
 from experiments.reproduction.measuring import Options, baselines_of
 from experiments.reproduction.operations import OperationCounter
+from experiments.reproduction.reproduce import COMMITTED
 from experiments.reproduction.resampling import Resampler, interval
 from experiments.reproduction.sample import MADE_UP_IMAGES, Sampler, differences, made_up_images
 from models.systems import SYSTEMS
@@ -111,6 +115,21 @@ def test_a_session_adds_up_what_ran(counter: OperationCounter) -> None:
     assert margin_cloud.energy_pj == pytest.approx(fixed_cloud.energy_pj + earlier + 2 * counts["head"].energy_pj)
     without = session(counts, margin, 6, 4)[0]
     assert edge.energy_pj == pytest.approx(without.energy_pj + counts["prior"].energy_pj)
+
+
+def test_the_first_backbone_is_known_from_what_was_noted_of_it(tmp_path: Path) -> None:
+    """Joint fine-tuning has replaced it; results that go elsewhere find it in the project's own."""
+    spec, nothing = Spec("resnet18"), cast(Material, None)
+    images = LabelledImages(np.zeros((10_000, 3, 32, 32), dtype=np.uint8), np.zeros(10_000, dtype=np.int64))
+    before = noted(COMMITTED / "resnet18")
+    assert before is not None
+    assert noted(tmp_path) is None
+    found = first_backbone(spec, tmp_path, images, nothing, [{**before, "images": 9}, before])
+    assert found is not None
+    assert 100 * found.correct_N.mean() == pytest.approx(before["accuracy"])
+    assert dict(found.sha256) == before["sha256"]
+    other = {**before, "sha256": dict.fromkeys(before["sha256"], 64 * "0")}
+    assert first_backbone(spec, tmp_path, images, nothing, [other]) is None
 
 
 def test_a_trials_interval_is_that_of_a_share() -> None:

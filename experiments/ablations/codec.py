@@ -26,12 +26,12 @@ from experiments.ablations.trained import Recipe, Trained
 from experiments.ablations.variants import CONTROL, SHIPPED, VARIANTS, Variant
 from experiments.ablations.wording import ALL
 from experiments.data import cifar100
+from experiments.evaluation.elsewhere import units_of
 from experiments.evaluation.machine import Record, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import WITHOUT_PRIOR
 from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, payload_bits, rule_of
-from experiments.evaluation.units import UnitStore
 from experiments.reproduction.resampling import Resampler, Values
 from models.profiles import PROFILES, Profile
 from models.systems import SYSTEMS
@@ -51,7 +51,7 @@ class Measuring:
         recipe = self.recipe
         images = cifar100.load(recipe.data, "validation").by_id(recipe.images)
         plan = Plan(WITHOUT_PRIOR, self.bers, self.seeds)
-        return measure(spec, images, plan, UnitStore(recipe.runs / "units"), self.workers, listener).by_ber
+        return measure(spec, images, plan, units_of(recipe.runs), self.workers, listener).by_ber
 
 
 def measure_variants(

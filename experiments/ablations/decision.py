@@ -27,13 +27,13 @@ from experiments.ablations.inputs import ESTIMATE, MARGIN, NEED_PRIOR, K, P, T, 
 from experiments.ablations.scorer import CHANGE, NET, SCORES
 from experiments.ablations.wording import ALL
 from experiments.data import cifar100
+from experiments.evaluation.elsewhere import units_of
 from experiments.evaluation.machine import Record, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Floats, Outcomes
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import PROBABILITY
 from experiments.evaluation.rules import MULTI_RATE, Rule, compared_rules, harq_rules, payload_bits
-from experiments.evaluation.units import UnitStore
 from experiments.reproduction.decisions import area
 from experiments.reproduction.resampling import Resampler, Values
 from experiments.training.outlook import Fitting
@@ -89,7 +89,7 @@ def ablate_decision(options: Options, listener: Listener) -> Record:
     """
     profile, plan = PROFILES[options.spec.profile], options.plan
     images = cifar100.load(options.data, "validation").by_id(options.images)
-    measured = measure(options.spec, images, plan, UnitStore(options.runs / "units"), options.workers, listener).by_ber
+    measured = measure(options.spec, images, plan, units_of(options.runs), options.workers, listener).by_ber
     folder = options.runs / options.spec.profile / "ablations"
     with one_thread():
         sent = priors(options.spec, images, folder)

@@ -13,6 +13,7 @@ from torch import Tensor
 from channel.bits import Bits
 from experiments.bench.items import BER, SYSTEM, Items
 from experiments.bench.statistics import Span
+from experiments.evaluation.parts import CPU_ROWS
 from models.allocator import keep_freed_memory
 from models.frames import Frame
 from models.inference import Inference, inference_device
@@ -94,7 +95,7 @@ class LinkBench:
         profile, manifest = PROFILES[job.profile], read_manifest(job.profile, job.weights)
         self._theta = manifest.thresholds[SYSTEM]
         edge, cloud = load_edge(profile, manifest, job.weights), load_cloud(profile, manifest, job.weights)
-        plain = Inference(device, job.bf16, job.tile)
+        plain = Inference(device, job.bf16, job.tile, CPU_ROWS)
         self._timed = TimedInference(device, job.bf16, job.tile)
         self._link = InProcessLink(profile, Transmitter(edge, plain), Receiver(cloud, plain))
         self._timed_link = InProcessLink(profile, _Marking(edge, self._timed), Receiver(cloud, self._timed))

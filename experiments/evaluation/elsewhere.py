@@ -9,7 +9,7 @@ from typing import Any, Final
 from experiments.evaluation.parts import Spec
 from experiments.evaluation.units import UnitStore
 
-#: In a folder of runs, the record of the machine that measured.
+#: In a profile's folder of a folder of runs, the record of the machine that measured it.
 MEASURED_ON: Final = "measured-on.json"
 
 
@@ -20,11 +20,13 @@ def units_of(runs: Path) -> UnitStore:
 
 def measured_elsewhere(spec: Spec, runs: Path) -> tuple[Spec, UnitStore, dict[str, Any]]:
     """What the other machine measured with, its units, and its record. Raises ValueError where there is none."""
-    path = runs / MEASURED_ON
+    path = runs / spec.profile / MEASURED_ON
     try:
         record = json.loads(path.read_text())
         kind = "cpu" if record["device"] == "cpu" else "cuda"
         named = replace(spec, device=kind, torch=str(record["versions"]["torch"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{runs} was not measured to its end with 'spikelink reproduce --measure-only'") from error
+        raise ValueError(
+            f"in {runs} {spec.profile} was not measured to its end with 'spikelink reproduce --measure-only'"
+        ) from error
     return named, replace(units_of(runs), read_only=True), record

@@ -14,10 +14,15 @@ import torch
 Record = dict[str, object]
 
 
+def command() -> str:
+    """The command at hand."""
+    return shlex.join(["spikelink", *sys.argv[1:]])
+
+
 def machine(device: str) -> Record:
     """The command at hand, and what it runs on."""
     return {
-        "command": shlex.join(["spikelink", *sys.argv[1:]]),
+        "command": command(),
         "device": device_name(device),
         "processor": processor(),
         "cores": os.cpu_count(),

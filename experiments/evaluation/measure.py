@@ -7,7 +7,7 @@ Every process computes with one thread, so the figures do not depend on how many
 import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -26,6 +26,10 @@ from experiments.evaluation.units import UNIT_IMAGES, Unit, UnitStore, fingerpri
 from experiments.workers import end_with_the_parent
 from models.allocator import keep_freed_memory
 from models.threads import one_thread
+
+
+class WorkerDiedError(Exception):
+    """A process that measured has ended by itself; the message says what to look for."""
 
 
 class Listener(Protocol):
@@ -72,7 +76,9 @@ class _Task:
 def measure(
     spec: Spec, images: LabelledImages, plan: Plan, store: UnitStore, workers: int, listener: Listener
 ) -> Measurement:
-    """Everything that the plan names. Raises WeightsError, and ValueError where a read-only store lacks units.
+    """Everything that the plan names.
+
+    Raises WeightsError, WorkerDiedError, and ValueError where a read-only store lacks units.
 
     ``workers`` processes compute what the store does not have; on CUDA, which waits for them, several too.
     """
@@ -179,6 +185,10 @@ def _in_processes(job: _Job, tasks: Sequence[_Task], workers: int, listener: Lis
                 _drain(done, listener)
                 for future in finished:
                     future.result()
+        except BrokenExecutor:
+            raise WorkerDiedError(
+                "a worker has died: is there memory enough for all of them? The same command goes on"
+            ) from None
         except BaseException:
             stop.set()  # a task takes minutes, and the pool has handed out the next ones already
             pool.shutdown(wait=False, cancel_futures=True)

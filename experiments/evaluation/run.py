@@ -12,7 +12,7 @@ import torch
 from experiments.data import cifar100
 from experiments.evaluation.elsewhere import measured_elsewhere, units_of
 from experiments.evaluation.learned_rule import with_learned_scores
-from experiments.evaluation.machine import Record, machine
+from experiments.evaluation.machine import Record, command, machine
 from experiments.evaluation.measure import Listener, Plan, measure
 from experiments.evaluation.outcomes import Outcomes
 from experiments.evaluation.parts import Spec
@@ -176,7 +176,7 @@ def calibrate(options: EvaluationOptions, without: Collection[str], by_pass: Mea
 
 
 def as_json(options: EvaluationOptions, evaluation: Evaluation) -> Record:
-    """The evaluation with all that is needed to repeat it. Raises ValueError."""
+    """The evaluation with all that is needed to repeat it; the machine is the one that measured. Raises ValueError."""
     return {
         "profile": options.spec.profile,
         "weights_sha256": options.spec.manifest().weights_sha256,
@@ -185,6 +185,7 @@ def as_json(options: EvaluationOptions, evaluation: Evaluation) -> Record:
         "seed": options.seed,
         "dtype": options.spec.dtype,
         **options.machine(),
+        "command": command(),
         "backbone_accuracy": evaluation.backbone_accuracy,
         "points": [{**asdict(point), "share_by_t": list(point.share_by_t)} for point in evaluation.points],
         "simnet_cells": [dict(cell) for cell in evaluation.cells],

@@ -69,7 +69,7 @@ def price_per_bit(rule: Rule, measured: Measured) -> float:
 
 
 def threshold_for_share(rule: Rule, measured: Measured, share: float) -> float:
-    """The theta whose mean bandwidth over the BERs comes nearest to ``share`` of the way between its ends.
+    """The largest theta whose mean bandwidth over the BERs is at most ``share`` of the way between its ends.
 
     To four decimals: an estimate of similarity may not vary by more than some hundredths.
     """

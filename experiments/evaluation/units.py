@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Units of measurement on disk: some images at one BER and seed, named by what they were made of, finished or absent.
 
-A unit's name is a hash of everything that its content depends on, so a run that is killed and repeated takes up what
-was finished, and other weights, images or versions can never be mistaken for these.
+A unit's name is a hash of what its content depends on, so a run that is killed and repeated takes up what was finished,
+and other weights, images, BERs, seeds, devices or versions of PyTorch can never be mistaken for these. What is part of
+the code is not in it: who changes what a pass computes, a tile, or the pinned SpikingJelly or Sionna raises VERSION.
 """
 
 import json

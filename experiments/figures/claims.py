@@ -46,8 +46,7 @@ def _backbone(results: Results) -> Claim:
     first = results.first_backbone
     row = results.rates["backbone"] if first is None else first
     ours = float(row["accuracy"])
-    same = results.profile == "resnet50"
-    why = "the paper's backbone" if same else "another backbone: ResNet18 instead of ResNet50"
+    why = "the paper's backbone" if results.profile == "resnet50" else "another backbone than the paper's ResNet50"
     said = accuracy_with_interval(row) + (" as shipped" if first is None else "")
     return Claim("the backbone alone", f"{_PAPER_BACKBONE} %", said, f"{ours - _PAPER_BACKBONE:+.2f} points", why)
 
@@ -127,8 +126,10 @@ def _adaptive(results: Results) -> Claim:
     ours = f"mean {signed(mean['gap_control'])} {bracket(mean['interval_control'])} points against the control policy"
     why = (
         "the control policy sees p and t, never the image, and is given the rule's own mean bandwidth at each BER: "
-        "what adapting from BER to BER is worth is not in this figure ([ablations](ablations.md), column `all`)"
+        "what adapting from BER to BER is worth is not in this figure"
     )
+    if results.ablated:
+        why += " ([ablations](ablations.md), column `all`)"
     return Claim("superior to adjusting the bandwidth by hand", "stated", ours, found, why)
 
 

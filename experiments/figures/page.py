@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from experiments.figures.background import note
 from experiments.figures.beyond import SCORE_RULES
 from experiments.figures.claims import claims
 from experiments.figures.markdown import page_template, table
@@ -15,12 +16,6 @@ from experiments.figures.targets import accuracy_with_interval, bracket, signed,
 
 #: Of the passes, the one whose decoder takes most of the time.
 _LDPC_PASS: Final = "snn-sc-ldpc"
-#: How a profile was trained, where one must know it to compare its rows; the manifest has the commands.
-_NOTES: Final = {
-    "resnet50": "The spiking codec learned from ever fresh images and from the task head's word in place of the label, "
-    "which departs from Eq. (4); the codecs of the 1-bit CNN and of LDPC learned from labels, on features of the "
-    "backbone's own images. So their gaps hold what that gained, too ([0021](decisions/0021-fresh-images.md))."
-}
 
 
 def write_page(docs: Path) -> Path:
@@ -35,7 +30,7 @@ def _section(results: Results) -> dict[str, object]:
     """What the template shows of a profile."""
     return {
         "results": results,
-        "note": _NOTES.get(results.profile),
+        "note": note(results.profile),
         "passes": results.provenance["passes"],
         "hours": _hours(results.provenance["passes"]),
         "hours_without_ldpc": _hours([some for some in results.provenance["passes"] if some["name"] != _LDPC_PASS]),

@@ -17,7 +17,7 @@ class ResultsMissingError(Exception):
 
 @dataclass(frozen=True)
 class Results:
-    """One profile's JSON by section."""
+    """One profile's JSON by section; ``ablated`` says whether there are ablations of its stop rules beside it."""
 
     profile: str
     provenance: Row
@@ -27,6 +27,7 @@ class Results:
     gaps: Row
     decisions: Row
     energy: Row
+    ablated: bool = False
 
     @property
     def bers(self) -> list[float]:
@@ -94,4 +95,6 @@ def load_results(folder: Path) -> Results:
     absent = [name for name in SECTIONS if not (folder / f"{name}.json").is_file()]
     if absent:
         raise ResultsMissingError(f"{folder} has no {', '.join(absent)}: run spikelink reproduce first")
-    return Results(folder.name, **{name: json.loads((folder / f"{name}.json").read_text()) for name in SECTIONS})
+    sections = {name: json.loads((folder / f"{name}.json").read_text()) for name in SECTIONS}
+    ablated = (folder.parent / "ablations" / f"decision-{folder.name}.json").is_file()
+    return Results(folder.name, **sections, ablated=ablated)

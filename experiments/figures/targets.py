@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from experiments.figures.background import Aim, tried
 from experiments.figures.results import Results, Row, one, where
 
 PAPER_SYSTEM: Final = "snn-sc-harq"
@@ -42,7 +43,8 @@ class Target:
         """By how much it does not hold, and links to what was tried; empty where it holds or is not decided."""
         if self.holds is not False:
             return ""
-        return f"{self.missed}; " + ", ".join(f"[{name[:4]}](decisions/{name}.md)" for name in self.tried)
+        links = ", ".join(f"[{name[:4]}](decisions/{name}.md)" for name in self.tried)
+        return f"{self.missed}; {links}" if links else self.missed
 
 
 def targets(results: Results) -> list[Target]:
@@ -69,8 +71,9 @@ def _backbone(results: Results) -> Target:
     shipped = f"as shipped {accuracy_with_interval(results.rates['backbone'])}"
     holds = None if aim is None or first is None else first["accuracy"] >= aim
     missed = "" if aim is None or first is None else f"{max(0, aim - first['accuracy']):.2f} points short"
-    found, tried = f"as first trained {said}; {shipped}", ("0010-training",)
-    return Target("backbone, test accuracy", f">= {aim} %", found, holds, missed, tried)
+    said_aim = "" if aim is None else f">= {aim} %"
+    found, done = f"as first trained {said}; {shipped}", tried(results.profile, Aim.BACKBONE)
+    return Target("backbone, test accuracy", said_aim, found, holds, missed, done)
 
 
 def accuracy_with_interval(row: Row) -> str:
@@ -93,7 +96,7 @@ def _loss(results: Results) -> Target:
     said = " / ".join(f"{signed(found[ber]['points'])} {bracket(found[ber]['interval'])}" for ber in _LOSS_AIMS)
     over = {ber: found[ber]["points"] - most for ber, most in _LOSS_AIMS.items() if found[ber]["points"] > most}
     missed = ", ".join(f"{points:.2f} points too many at BER {ber:g}" for ber, points in over.items())
-    return Target(claim, f"<= {aim}", said, not over, missed, ("0014-resnet18-weights", "0021-fresh-images"))
+    return Target(claim, f"<= {aim}", said, not over, missed, tried(results.profile, Aim.LOSS))
 
 
 def _default_bandwidth(results: Results) -> Target:
@@ -104,7 +107,7 @@ def _default_bandwidth(results: Results) -> Target:
     low, high = (results.point(PAPER_SYSTEM, "default", ber)["bandwidth_bits"] for ber in (0.0, 0.3))
     missed = f"{max(0, low - 2592):,.0f} bits too many at BER 0, {max(0, 500 - (high - low)):,.0f} too few more at 0.3"
     said, holds = f"{low:,.0f} bits, {high - low:+,.0f} bits", low <= 2592 and high - low >= 500
-    return Target(claim, aim, said, holds, missed, ("0014-resnet18-weights", "0021-fresh-images"))
+    return Target(claim, aim, said, holds, missed, tried(results.profile, Aim.DEFAULT_BANDWIDTH))
 
 
 def _bandwidth_rises(results: Results) -> Target:
@@ -112,8 +115,8 @@ def _bandwidth_rises(results: Results) -> Target:
     found = {True: "yes", False: "not everywhere"}
     said = f"with BER: {found[fall_bits <= 0]}; with theta: {found[with_theta]}"
     missed = f"it falls by up to {max(0, fall_bits):,.0f} bits from a BER to the next"
-    claim, tried = "mean bandwidth rises with BER and with theta", ("0014-resnet18-weights",)
-    return Target(claim, "yes", said, fall_bits <= 0 and with_theta, missed, tried)
+    claim, done = "mean bandwidth rises with BER and with theta", tried(results.profile, Aim.RISING_BANDWIDTH)
+    return Target(claim, "yes", said, fall_bits <= 0 and with_theta, missed, done)
 
 
 def bandwidths(results: Results) -> list[list[float]]:
@@ -144,7 +147,7 @@ def _table1(results: Results) -> Target:
     aim, holds = f"mean >= 0, no cell wholly below -{PAPER_GAP}", mean[f"gap_{axis}"] >= 0 and not worse
     short = -mean[f"gap_{axis}"]
     missed = _both(f"the mean by {short:.2f} points" if short > 0 else "", _below(worse))
-    return Target(claim, aim, said, holds, missed, ("0014-resnet18-weights", "0020-decision-network"))
+    return Target(claim, aim, said, holds, missed, tried(results.profile, Aim.TABLE1))
 
 
 def _own_rule(results: Results, system: str) -> Target:
@@ -161,8 +164,7 @@ def _own_rule(results: Results, system: str) -> Target:
     found = f"default theta: {said}; {len(below)} of {len(cells)} cells wholly below 0"
     short = {ber: _OWN_AIMS[ber] - cell[gap] for ber, cell in default.items() if cell[gap] < _OWN_AIMS[ber]}
     by = ", ".join(f"{points:.2f} points short at BER {ber:g}" for ber, points in short.items())
-    tried = ("0016-stopping-early", "0020-decision-network", "0022-codec-variants")
-    return Target(claim, aim, found, holds, _both(by, _below(below)), tried)
+    return Target(claim, aim, found, holds, _both(by, _below(below)), tried(results.profile, Aim.OWN_RULE))
 
 
 def _both(*said: str) -> str:
@@ -181,7 +183,7 @@ def _knows_spearman(results: Results) -> Target:
     values = [_rank(cell, "spearman") for cell in cells]
     said = " / ".join(f"{value:.2f}" for value in values) + " at t = " + " / ".join(str(cell["t"]) for cell in cells)
     missed = f"{max(0, 0.5 - min(values)):.2f} short"
-    return Target(claim, aim, said, min(values) >= 0.5, missed, ("0004-simnet", "0021-fresh-images"))
+    return Target(claim, aim, said, min(values) >= 0.5, missed, tried(results.profile, Aim.SPEARMAN))
 
 
 def _rank(cell: Row, name: str) -> float:
@@ -194,7 +196,7 @@ def _knows_prior(results: Results) -> Target:
     worse = sum(_rank(cell, "spearman_shuffled") < _rank(cell, "spearman") for cell in cells)
     said = f"lower rank correlation in {worse} of {len(cells)} (BER, t) cells"
     claim, missed = "the estimate is worse with another image's K", f"not in {len(cells) - worse} cells"
-    return Target(claim, "in all cells", said, worse == len(cells), missed, ("0004-simnet",))
+    return Target(claim, "in all cells", said, worse == len(cells), missed, tried(results.profile, Aim.PRIOR))
 
 
 def _knows_more_than_p(results: Results) -> Target:
@@ -202,8 +204,8 @@ def _knows_more_than_p(results: Results) -> Target:
     said = f"mean {signed(mean['gap_control'])} {bracket(mean['interval_control'])} points"
     claim = f"{PAPER_SYSTEM} is better than a control policy that knows p and t alone"
     missed = f"the interval reaches down to {signed(mean['interval_control'][0])} points"
-    holds, tried = mean["interval_control"][0] > 0, ("0014-resnet18-weights", "0020-decision-network")
-    return Target(claim, "> 0 at equal mean bandwidth", said, holds, missed, tried)
+    holds, done = mean["interval_control"][0] > 0, tried(results.profile, Aim.CONTROL)
+    return Target(claim, "> 0 at equal mean bandwidth", said, holds, missed, done)
 
 
 def _adapts(results: Results) -> Target:
@@ -213,7 +215,7 @@ def _adapts(results: Results) -> Target:
     share = results.point(PAPER_SYSTEM, "default", 0.2)["share_by_t"]
     said = " / ".join(f"{100 * value:.0f} %" for value in share) + " of the images end at t = t0..T"
     enough = sum(value >= 0.1 for value in share)
-    return Target(claim, aim, said, enough >= 2, f"{enough} values", ("0013-measurements",))
+    return Target(claim, aim, said, enough >= 2, f"{enough} values", tried(results.profile, Aim.ADAPTS))
 
 
 def _pearson(results: Results) -> Target:
@@ -227,7 +229,8 @@ def _pearson(results: Results) -> Target:
     holds = all((row["pearson_estimate"] or 0) >= 0.95 for row in wide) if wide else None
     claim, aim = "Pearson of mean similarity and accuracy over bandwidths", ">= 0.95 where the span > 1 point"
     least = min((row["pearson_estimate"] or 0 for row in wide), default=0.0)
-    return Target(claim, aim, said, holds, f"{max(0, 0.95 - least):.3f} short", ("0014-resnet18-weights",))
+    missed = f"{max(0, 0.95 - least):.3f} short"
+    return Target(claim, aim, said, holds, missed, tried(results.profile, Aim.PEARSON))
 
 
 def _ldpc(results: Results) -> Target:
@@ -237,7 +240,7 @@ def _ldpc(results: Results) -> Target:
         return Target(claim, aim, "", None)
     said = f"{points[0.0]:.1f} % at BER 0, {points[0.15]:.1f} % at BER 0.15"
     missed = f"it loses {points[0.0] - points[0.15]:.1f} points by then, half would be {points[0.0] / 2:.1f}"
-    return Target(claim, aim, said, points[0.15] < points[0.0] / 2, missed, ("0012-ldpc",))
+    return Target(claim, aim, said, points[0.15] < points[0.0] / 2, missed, tried(results.profile, Aim.LDPC))
 
 
 def table1_cells(results: Results, system: str) -> tuple[list[Row], Row]:

@@ -5,7 +5,8 @@ The joint stage keeps a copy in ``RUNS/PROFILE/joint/start``. Where that is gone
 counts, image by image, as long as the manifest names the same start.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,11 +38,11 @@ class FirstBackbone:
 
 
 def first_backbone(
-    spec: Spec, start: Path, test: LabelledImages, material: Material, before: Mapping[str, Any] | None
+    spec: Spec, start: Path, test: LabelledImages, material: Material, noted: Sequence[Mapping[str, Any]]
 ) -> FirstBackbone | None:
     """None where the first backbone is not to be had.
 
-    ``start`` is the weights folder that the joint stage kept, ``before`` what :func:`section` wrote earlier.
+    ``start`` is the weights folder that the joint stage kept, ``noted`` what :func:`section` wrote earlier.
     Raises WeightsError where the folder is damaged.
     """
     manifest = spec.manifest()
@@ -53,10 +54,18 @@ def first_backbone(
     wanted = {part: str(named.get(part)) for part in _PARTS} if isinstance(named, dict) else {}
     if wanted and _kept(PROFILES[spec.profile].backbone_owner, start) == wanted:
         return FirstBackbone(_correct(spec, start, test), wanted)
-    if before is not None and (before["sha256"], before["images"]) == (wanted, len(test)):
-        packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)
-        return FirstBackbone(np.unpackbits(packed, count=len(test)).astype(np.bool_), wanted)
+    for before in noted:
+        if (before["sha256"], before["images"]) == (wanted, len(test)):
+            packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)
+            return FirstBackbone(np.unpackbits(packed, count=len(test)).astype(np.bool_), wanted)
     return None
+
+
+def noted(folder: Path) -> Mapping[str, Any] | None:
+    """What :func:`section` wrote into a profile's results; None where there is nothing."""
+    path = folder / "rates.json"
+    found: Mapping[str, Any] | None = json.loads(path.read_text()).get("first_backbone") if path.is_file() else None
+    return found
 
 
 def section(material: Material, first: FirstBackbone | None) -> Record | None:

@@ -46,7 +46,7 @@ def gaps(material: Material) -> Record:
 
 
 def _baselines(material: Material) -> list[Record]:
-    """The baselines with codecs of their own, on the true axis, where Multi-rate can spend as much."""
+    """The baselines with codecs of their own, on the true axis, from Multi-rate's fewest bits on."""
     rows: list[Record] = []
     for (name, setting, ber), trial in material.baseline_trials.items():
         if trial.bandwidth_bits >= material.fixed_bits[0]:

@@ -109,7 +109,7 @@ class Passes:
         self._validation = cifar100.load(options.data, "validation").by_id(options.validation_images)
         self.test = cifar100.load(options.data, "test").by_id(options.images)
 
-    def all(self) -> tuple[ByBer, ByBer, tuple[str, ...]]:
+    def paper(self) -> tuple[ByBer, ByBer, tuple[str, ...]]:
         """The paper's codec on the test images and on those that choose thresholds, and the ids of the first."""
         bers, seeds = self._options.bers, self._options.seeds
         known = self._run(Plan(SNN_SC.name, bers, seeds[:_VALIDATION_SEEDS]), "validation", self._validation)
@@ -132,7 +132,7 @@ def measure_only(options: Options, listener: Listener) -> Path:
     Raises DataSetMissingError, WeightsError.
     """
     passes = Passes(options, listener)
-    passes.all()
+    passes.paper()
     passes.baselines()
-    write_json(options.runs / MEASURED_ON, passes.machine)
+    write_json(options.runs / options.spec.profile / MEASURED_ON, passes.machine)
     return options.runs

@@ -29,6 +29,7 @@ from experiments.evaluation.parts import Spec
 from experiments.evaluation.passes import pass_of
 from experiments.evaluation.rules import by_threshold, harq_rules
 from experiments.evaluation.units import UnitStore
+from models.codecs import Steps
 from models.networks.backbone import RESNET50
 from models.profiles import PROFILES
 from models.systems import SYSTEMS, StopRule
@@ -93,7 +94,10 @@ class Sampler:
             plan = Plan(pass_of(SYSTEMS[name]), (BASELINE_BER,), (SEED,))
             few = images.by_id(min(BASELINE_IMAGES, len(images)))
             found = measure(self.spec, few, plan, self.store, self.workers, self.listener).by_ber[BASELINE_BER]
-            rows += [{"system": name, **_cell(found, point, 1)} for point in range(found.points)]
+            rate = SYSTEMS[name].codec.rate
+            assert isinstance(rate, Steps), f"{name} has steps"
+            first, _ = rate.range(PROFILES[self.spec.profile].harq)
+            rows += [{"system": name, **_cell(found, point, first)} for point in range(found.points)]
         return rows
 
 
