@@ -22,6 +22,8 @@ IMAGES: Final = Path(__file__).resolve().parents[1] / "docs" / "images"
 SIZE: Final[ViewportSize] = {"width": 1440, "height": 900}
 #: A drawing has few colours, and a file with a palette a third of the bytes.
 COLOURS: Final = 255
+#: Two colours of the palette differ by so much in red, green or blue.
+APART: Final = 8
 
 
 def send_a_rocket(page: Page) -> None:
@@ -51,7 +53,23 @@ def take(page: Page, file: Path) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.set_viewport_size(SIZE)
     with Image.open(BytesIO(page.screenshot(full_page=True))) as picture:
-        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+        few_colours(picture.convert("RGB")).save(file, optimize=True)
+
+
+def few_colours(picture: Image.Image) -> Image.Image:
+    """With a palette of the commonest colours, so that a drawing's are exact; Pillow takes nearer ones for the same."""
+    counted = picture.getcolors(picture.width * picture.height)
+    assert counted is not None
+    chosen: list[tuple[int, ...]] = []
+    for _, colour in sorted(counted, reverse=True):
+        assert isinstance(colour, tuple)
+        if all(max(abs(a - b) for a, b in zip(colour, other, strict=True)) >= APART for other in chosen):
+            chosen.append(colour)
+        if len(chosen) == COLOURS:
+            break
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([value for colour in chosen for value in colour])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def main(data: Path) -> None:

@@ -104,7 +104,7 @@ def test_runs_that_cannot_be_written_take_one_line(
     (tmp_path / "file").touch()
     where = ("--data", tmp_path, "--runs", tmp_path / "file", "--weights", toy_folder, "--workers", 1)
     line = failure(capfd, "evaluate", "--bers", "0", *where)
-    assert line == f"spikelink: Not a directory: {tmp_path / 'file' / 'units'}"
+    assert line == f"spikelink: Not a directory: {tmp_path / 'file' / 'units' / 'snn-sc'}"
 
 
 def test_thresholds_are_chosen_on_validation_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
