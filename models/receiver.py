@@ -141,7 +141,10 @@ class Receiver:
         return estimate_B
 
     def similarities(self, feature_BCHW: Tensor, priors: Sequence[Tensor], crossover_B: Floats) -> list[Floats]:
-        """S_D of one F' and each of ``priors``, prior_BK: what it makes of F' alone is computed once."""
+        """S_D of one F' [B, C, 4, 4] and each of ``priors``, prior_BK [B, 32] -> an estimate_B each, float32.
+
+        What SimNet makes of F' alone is computed once.
+        """
         estimates = self._inference.run(self._estimates, feature_BCHW, torch.from_numpy(crossover_B), *priors)
         return [estimate_B.cpu().numpy() for estimate_B in estimates]
 

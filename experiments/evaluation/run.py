@@ -103,8 +103,8 @@ def left_out(options: EvaluationOptions, calibrating: bool) -> dict[str, str]:
 def measured(options: EvaluationOptions, without: Collection[str], listener: Listener) -> Measured:
     """The outcomes of a split, or of its first images by id, on the codec of every system with a threshold.
 
-    ``without`` names systems to leave out. Raises DataSetMissingError, WeightsError, and ValueError where what another
-    machine measured is not there.
+    ``without`` names systems to leave out. Raises DataSetMissingError, WeightsError, WorkerDiedError, and ValueError
+    where what another machine measured is not there.
     """
     images = cifar100.load(options.data, options.split).by_id(options.images)
     (spec, store), found = options.measuring(), dict[str, Mapping[float, Outcomes]]()

@@ -38,11 +38,12 @@ class FirstBackbone:
 
 
 def first_backbone(
-    spec: Spec, start: Path, test: LabelledImages, material: Material, noted: Sequence[Mapping[str, Any]]
+    spec: Spec, start: Path, test: LabelledImages, material: Material, earlier: Sequence[Mapping[str, Any]]
 ) -> FirstBackbone | None:
     """None where the first backbone is not to be had.
 
-    ``start`` is the weights folder that the joint stage kept, ``noted`` what :func:`section` wrote earlier.
+    ``start`` is the weights folder that the joint stage kept, ``earlier`` what :func:`section`
+    wrote before, wherever that lies.
     Raises WeightsError where the folder is damaged.
     """
     manifest = spec.manifest()
@@ -54,7 +55,7 @@ def first_backbone(
     wanted = {part: str(named.get(part)) for part in _PARTS} if isinstance(named, dict) else {}
     if wanted and _kept(PROFILES[spec.profile].backbone_owner, start) == wanted:
         return FirstBackbone(_correct(spec, start, test), wanted)
-    for before in noted:
+    for before in earlier:
         if (before["sha256"], before["images"]) == (wanted, len(test)):
             packed = np.frombuffer(bytes.fromhex(before["correct"]), dtype=np.uint8)
             return FirstBackbone(np.unpackbits(packed, count=len(test)).astype(np.bool_), wanted)

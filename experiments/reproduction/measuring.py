@@ -129,7 +129,7 @@ class Passes:
 def measure_only(options: Options, listener: Listener) -> Path:
     """The passes alone, for figures that another machine draws -> the folder of runs.
 
-    Raises DataSetMissingError, WeightsError.
+    Raises DataSetMissingError, WeightsError, WorkerDiedError.
     """
     passes = Passes(options, listener)
     passes.paper()

@@ -33,8 +33,8 @@ COMMITTED: Final = Path(__file__).resolve().parents[2] / "docs" / "results"
 def reproduce(options: Options, listener: Listener) -> Path:
     """Everything, resumably -> the folder with the JSON.
 
-    Raises DataSetMissingError, WeightsError where the profile is not trained or its default thresholds are missing, and
-    ValueError where the BERs leave nothing to draw or a read-only store lacks units.
+    Raises DataSetMissingError, WeightsError where the profile is not trained or its default thresholds are missing,
+    WorkerDiedError, and ValueError where the BERs leave nothing to draw or a read-only store lacks units.
     """
     _check_thresholds(options.spec)
     if not set(options.bers) & set(SHOWN_BERS):
@@ -73,8 +73,8 @@ def _check_thresholds(spec: Spec) -> None:
 def _sections(options: Options, material: Material, test: LabelledImages) -> dict[str, Record]:
     spec, owner = options.spec, PROFILES[options.spec.profile].backbone_owner
     start = options.runs / owner / "joint" / "start"
-    noted = [backbone.noted(folder) for folder in (options.folder, COMMITTED / spec.profile)]
-    first = backbone.first_backbone(spec, start, test, material, [each for each in noted if each])
+    earlier = [backbone.noted(folder) for folder in (options.folder, COMMITTED / spec.profile)]
+    first = backbone.first_backbone(spec, start, test, material, [each for each in earlier if each])
     counted = test.by_id(COUNTED_IMAGES)
     return {
         "thresholds": {name: dict(settings) for name, settings in material.thresholds.items()},
