@@ -21,7 +21,7 @@ from models.networks.neurons import integrate_and_fire
 SPIKE_CHANNELS = 32
 HIDDEN_CHANNELS = 256
 GRID = 4
-#: The maps and gates of so many rows fit a core's cache: all rows at once take a quarter longer (docs/decisions/0013).
+#: Maps and gates of so many rows fit a core's cache; all rows at once take a quarter to half as long again (0013).
 _ROWS_IN_CACHE = 4
 
 
